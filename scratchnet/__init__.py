@@ -1,0 +1,21 @@
+"""A neural network written by hand, in NumPy. Read the files in this order:
+
+layers      what a layer computes, and how its gradient comes back
+loss        softmax and cross-entropy
+network     layers in a row: the forward and the backward pass
+optim       how gradients become weights
+data        MNIST: from the bytes of the files to shuffled batches
+metrics     accuracy and the confusion matrix
+train       the loop, and the command `python -m scratchnet.train`
+predict     the command that reads a digit from an image file
+checkpoint  a trained network as a file, whole or not at all
+plots       every figure
+kernels     one function, np.matmul, made faster step by step
+"""
+
+from scratchnet.layers import Linear, ReLU
+from scratchnet.loss import softmax_cross_entropy
+from scratchnet.network import MLP
+from scratchnet.optim import SGD
+
+__all__ = ["MLP", "SGD", "Linear", "ReLU", "softmax_cross_entropy"]

@@ -1,0 +1,101 @@
+"""A layer maps x to y going forward, and dL/dy to dL/dx coming back.
+
+    x ---Linear---> z ---ReLU---> a ---Linear---> logits ---> L
+    dx <----------- dz <--------- da <----------- dlogits <---'
+
+Every layer is a pair of methods. `forward` computes the output and keeps what the way back needs;
+`backward` receives dL/dy, the gradient of the loss L for the layer's output, and returns dL/dx, the
+one for its input. A gradient is named after its value: `dW` is dL/dW and has the shape of `W`.
+Layers never change their weights: that is the optimiser's work, after all gradients are known.
+
+In the comments: B images in a batch, I inputs, O outputs.
+"""
+
+import numpy as np
+
+
+class Linear:
+    """The affine map y = x W + b.
+
+    By the chain rule, with dy = dL/dy (Goodfellow et al., *Deep Learning*, 2016, section 6.5.6):
+
+        dW = xᵀ dy        db = sum of dy over the batch        dx = dy Wᵀ
+
+    Attributes:
+        W: weights (I, O); b: biases (O,). The optimiser changes them in place.
+        dW, db: their gradients, left here by `backward`; zeros before the first.
+    """
+
+    def __init__(self, n_in, n_out, *, rng, dtype=np.float32, matmul=np.matmul):
+        """Draw W and b from U(-1/√I, 1/√I), as `torch.nn.Linear` does.
+
+        The biases are not zero on purpose: a wrong bias gradient has nothing to hide behind.
+
+        Args:
+            n_in, n_out: the numbers of inputs I and outputs O, at least 1.
+            rng: the `numpy.random.Generator` to draw from.
+            dtype: float32 for training, float64 for proofs.
+            matmul: any function with the meaning of `np.matmul` on two matrices.
+        """
+        if n_in < 1 or n_out < 1:
+            raise ValueError(f"Linear({n_in}, {n_out}): both sizes must be at least 1")
+        bound = 1 / np.sqrt(n_in)
+        self.W = rng.uniform(-bound, bound, (n_in, n_out)).astype(dtype)  # (I,O)
+        self.b = rng.uniform(-bound, bound, n_out).astype(dtype)  # (O,)
+        self.dW = np.zeros_like(self.W)  # (I,O)
+        self.db = np.zeros_like(self.b)  # (O,)
+        self.matmul = matmul
+        self.x = np.empty((0, n_in), dtype)  # no batch seen yet
+
+    def forward(self, x):
+        """Return y (B, O) for x (B, I); ValueError if x has another shape or dtype."""
+        n_in, n_out = self.W.shape
+        if x.ndim != 2 or x.shape[1] != n_in or x.dtype != self.W.dtype:
+            raise ValueError(
+                f"Linear({n_in}, {n_out}) takes x of shape (B, {n_in}) and dtype {self.W.dtype}, "
+                f"not {x.shape} and {x.dtype}"
+            )
+        self.x = x
+        y = self.matmul(x, self.W)  # (B,I) @ (I,O) -> (B,O)
+        y += self.b  # (B,O) + (O,) -> (B,O)
+        return y
+
+    def backward(self, dy, *, need_dx=True):
+        """Leave dW and db; return dx (B, I) for dy (B, O), or None unless `need_dx`.
+
+        The gradient for the images themselves moves no weight, so the first layer of a network can
+        save the product. ValueError if dy has not the shape and dtype of the last output.
+        """
+        expected = (len(self.x), self.W.shape[1])
+        if dy.shape != expected or dy.dtype != self.W.dtype:
+            raise ValueError(
+                f"Linear{self.W.shape} takes dy of shape {expected} and dtype {self.W.dtype}, "
+                f"as its last output, not {dy.shape} and {dy.dtype}"
+            )
+        self.dW = self.matmul(self.x.T, dy)  # (I,B) @ (B,O) -> (I,O)
+        self.db = dy.sum(axis=0)  # (B,O) -> (O,)
+        return self.matmul(dy, self.W.T) if need_dx else None  # (B,O) @ (O,I) -> (B,I)
+
+
+class ReLU:
+    """The rectifier y = max(x, 0), element by element.
+
+    Its slope is 1 where x > 0 and 0 elsewhere. At x = 0 it has none; like PyTorch we take 0. A NaN
+    passes both ways, so that a fault stays visible instead of turning into a zero.
+    """
+
+    def __init__(self):
+        self.off = np.empty(0, bool)  # no batch seen yet
+
+    def forward(self, x):
+        """Return y = max(x, 0), of the shape and dtype of x."""
+        self.off = x <= 0  # (B,O), and False for NaN
+        return np.maximum(x, 0)  # (B,O)
+
+    def backward(self, dy):
+        """Return dx: dy where x > 0, else 0; ValueError if dy has not the shape of the last x."""
+        if dy.shape != self.off.shape:
+            raise ValueError(
+                f"ReLU takes dy of shape {self.off.shape}, as its last output, not {dy.shape}"
+            )
+        return np.where(self.off, dy.dtype.type(0), dy)  # (B,O)

@@ -1,0 +1,58 @@
+"""How wrong the network is, as one number, and what it should have said instead.
+
+    logits --softmax--> p --(-log p[label], mean over the batch)--> L
+    dlogits = (p - onehot(label)) / B
+
+The gradient is the whole lesson of classification in one line: what was predicted minus what is
+true. Cross-entropy and softmax stand in one function since their derivatives cancel to just that.
+
+In the comments: B images in a batch, C classes.
+"""
+
+import numpy as np
+
+
+def softmax_cross_entropy(logits, labels):
+    """Return the mean cross-entropy of softmax(logits) with the labels, and its gradient.
+
+    With the maximum m of each row (Goodfellow et al., *Deep Learning*, 2016, section 6.2.2.3):
+
+        -log p[label] = log Σ exp(logits - m) - (logits[label] - m)
+
+    Subtracting m changes nothing in exact arithmetic and keeps exp from overflowing; taking the
+    logarithm of the sum, not of p, keeps log from ever seeing a probability rounded to 0.
+
+    Args:
+        logits: scores (B, C), floating point, B at least 1.
+        labels: the true classes (B,), integers in [0, C).
+
+    Returns:
+        loss: a scalar of the logits' dtype, in nats.
+        dlogits: dL/dlogits, of the shape and dtype of logits.
+
+    Raises:
+        ValueError: shapes that do not fit, labels that are no integers or no classes.
+    """
+    if logits.ndim != 2 or labels.shape != logits.shape[:1] or len(labels) == 0:
+        raise ValueError(
+            f"logits (B, C) and labels (B,) with B of at least 1 are needed, "
+            f"not {logits.shape} and {labels.shape}"
+        )
+    n_images, n_classes = logits.shape
+    if labels.dtype.kind not in "iu" or labels.min() < 0 or labels.max() >= n_classes:
+        raise ValueError(
+            f"labels must be integers from 0 to {n_classes - 1}, "
+            f"not {labels.dtype} from {labels.min()} to {labels.max()}"
+        )
+
+    shifted = logits - logits.max(axis=1, keepdims=True)  # (B,C) - (B,1) -> (B,C)
+    exp = np.exp(shifted)  # (B,C)
+    total = exp.sum(axis=1, keepdims=True)  # (B,1)
+
+    images = np.arange(n_images)  # (B,)
+    loss = (np.log(total[:, 0]) - shifted[images, labels]).mean()  # (B,) -> ()
+
+    dlogits = exp / total  # p: (B,C) / (B,1) -> (B,C)
+    dlogits[images, labels] -= 1  # p - onehot: (B,C)
+    dlogits /= n_images  # the loss is a mean, so its gradient is one too
+    return loss, dlogits
