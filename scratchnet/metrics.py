@@ -1,0 +1,37 @@
+"""How good a trained network is, counted on images it has not learned from.
+
+In the comments: N images, C classes.
+"""
+
+import numpy as np
+
+
+def accuracy(predicted, labels):
+    """Return the share of predictions that are right, in [0, 1].
+
+    Args:
+        predicted, labels: classes, integers (N,); ValueError for other shapes or no image.
+    """
+    if predicted.shape != labels.shape or labels.ndim != 1 or len(labels) == 0:
+        raise ValueError(
+            f"predictions {predicted.shape} and labels {labels.shape} must be one (N,)"
+        )
+    return float((predicted == labels).mean())
+
+
+def confusion_matrix(predicted, labels, n_classes=10):
+    """Count how often each digit was taken for which: (C, C), rows true, columns predicted.
+
+    Args:
+        predicted, labels: classes, integers (N,) in [0, C); ValueError for anything else.
+    """
+    if predicted.shape != labels.shape or labels.ndim != 1:
+        raise ValueError(
+            f"predictions {predicted.shape} and labels {labels.shape} must be one (N,)"
+        )
+    for classes in (predicted, labels):
+        if len(classes) and not (0 <= classes.min() and classes.max() < n_classes):
+            raise ValueError(f"classes run from 0 to {n_classes - 1}, not to {classes.max()}")
+    counts = np.zeros((n_classes, n_classes), np.int64)  # (C,C)
+    np.add.at(counts, (labels, predicted), 1)  # one more at (true, predicted) for each image
+    return counts
