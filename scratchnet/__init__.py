@@ -18,4 +18,5 @@ from scratchnet.loss import softmax_cross_entropy
 from scratchnet.network import MLP
 from scratchnet.optim import SGD
 
+__version__ = "0.1.0"
 __all__ = ["MLP", "SGD", "Linear", "ReLU", "softmax_cross_entropy"]

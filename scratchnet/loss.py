@@ -12,6 +12,12 @@ In the comments: B images in a batch, C classes.
 import numpy as np
 
 
+def softmax(logits):
+    """Return the probabilities p (B, C) that the scores logits (B, C) stand for; rows sum to 1."""
+    exp = np.exp(logits - logits.max(axis=1, keepdims=True))  # (B,C)
+    return exp / exp.sum(axis=1, keepdims=True)  # (B,C) / (B,1) -> (B,C)
+
+
 def softmax_cross_entropy(logits, labels):
     """Return the mean cross-entropy of softmax(logits) with the labels, and its gradient.
 

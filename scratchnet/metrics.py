@@ -30,8 +30,10 @@ def confusion_matrix(predicted, labels, n_classes=10):
             f"predictions {predicted.shape} and labels {labels.shape} must be one (N,)"
         )
     for classes in (predicted, labels):
-        if len(classes) and not (0 <= classes.min() and classes.max() < n_classes):
-            raise ValueError(f"classes run from 0 to {n_classes - 1}, not to {classes.max()}")
+        if len(classes) and (classes.min() < 0 or classes.max() >= n_classes):
+            raise ValueError(
+                f"classes run from 0 to {n_classes - 1}, not {classes.min()} to {classes.max()}"
+            )
     counts = np.zeros((n_classes, n_classes), np.int64)  # (C,C)
     np.add.at(counts, (labels, predicted), 1)  # one more at (true, predicted) for each image
     return counts

@@ -1,0 +1,113 @@
+"""A trained network as a file: whole or not at all, and never another one than was saved.
+
+    {name: array}, state ──save──> model.safetensors ──load──> {name: array}, state
+
+The file is a plain safetensors file, so other tools can read the weights, and loading runs no
+code. The format checks lengths but no content; therefore a SHA-256 over every name, dtype, shape,
+byte and the state stands in its metadata and is checked on loading.
+"""
+
+import hashlib
+import json
+import os
+
+import numpy as np
+import safetensors
+import safetensors.numpy
+
+FORMAT = 1
+# One metadata entry only: safetensors keeps several in no fixed order, and equal runs shall leave
+# equal files.
+METADATA_KEY = "scratchnet"
+
+
+class CheckpointError(Exception):
+    """A checkpoint that cannot be read, trusted or used here; the message says which and why."""
+
+
+def write_atomically(path, content):
+    """Replace the file at `path` by the bytes `content`: all of them, or it stays as it was.
+
+    Raises:
+        OSError: not writable or no space left; the old file is then untouched.
+    """
+    partial = path.with_name(path.name + ".partial")
+    try:
+        with partial.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())  # on the disk before it gets the name
+        partial.replace(path)
+    except BaseException as error:
+        partial.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            error.filename = str(path)  # a full disk does not say whose file it was
+        raise
+
+
+def save(path, tensors, state):
+    """Write the arrays {name: array} and the JSON-able dict `state`; OSError as above."""
+    # safetensors writes the memory as it lies: anything but C order would come back scrambled
+    tensors = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
+    text = json.dumps({"format": FORMAT, **state}, sort_keys=True)
+    metadata = {METADATA_KEY: _digest(tensors, text) + text}
+    write_atomically(path, safetensors.numpy.save(tensors, metadata))
+
+
+def load(path):
+    """Return the (tensors, state) that `save` was given.
+
+    Raises:
+        CheckpointError: no file, not one of ours, damaged, of a later format, or with weights that
+            are not finite.
+    """
+    try:
+        with safetensors.safe_open(path, framework="numpy") as file:
+            text = (file.metadata() or {}).get(METADATA_KEY, "")
+            tensors = {name: file.get_tensor(name) for name in sorted(file.keys())}
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{path} does not exist") from error
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read: {error.strerror or error}") from error
+    except safetensors.SafetensorError as error:
+        raise CheckpointError(f"{path} is no checkpoint, or damaged: {error}") from error
+    if not text:
+        raise CheckpointError(f"{path} was not written by scratchnet")
+    digest, text = text[:64], text[64:]
+    if digest != _digest(tensors, text):
+        raise CheckpointError(f"{path} is damaged: its content does not match its SHA-256")
+    state = json.loads(text)
+    if state.pop("format") != FORMAT:
+        raise CheckpointError(f"{path} was written by another version of scratchnet")
+    for name, array in tensors.items():
+        if not np.isfinite(array).all():
+            raise CheckpointError(f"{path}: {name} holds numbers that are not finite")
+    return tensors, state
+
+
+def restore(targets, tensors, path):
+    """Copy the loaded arrays into the arrays of `targets` {name: array}, in place.
+
+    Raises:
+        CheckpointError: names, shapes or dtypes differ: the file is of another network. Nothing
+            has been copied then.
+    """
+    wanted = {name: (array.shape, str(array.dtype)) for name, array in targets.items()}
+    found = {name: (array.shape, str(array.dtype)) for name, array in tensors.items()}
+    for name in sorted(wanted.keys() | found.keys()):
+        if wanted.get(name) != found.get(name):
+            raise CheckpointError(
+                f"{path} is of another network: {name} is {found.get(name, 'missing')} there, "
+                f"{wanted.get(name, 'unknown')} here"
+            )
+    for name, array in targets.items():
+        array[...] = tensors[name]
+
+
+def _digest(tensors, text):
+    sha256 = hashlib.sha256(text.encode())
+    for name, array in sorted(tensors.items()):
+        # the line ends the header of each array, so no two contents give the same stream
+        sha256.update(f"\n{name} {array.dtype} {array.shape}\n".encode())
+        sha256.update(array.tobytes())
+    return sha256.hexdigest()

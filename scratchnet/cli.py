@@ -1,0 +1,97 @@
+"""What every command does alike: one line for a mistake, and an exit code that names its kind.
+
+2 usage   3 data   4 checkpoint   5 numeric   6 environment   130 SIGINT   143 SIGTERM
+"""
+
+import argparse
+import math
+import os
+import signal
+import sys
+
+from scratchnet.checkpoint import CheckpointError
+from scratchnet.data import DataError
+
+
+class UsageError(Exception):
+    """Options that make no sense; the message names the option."""
+
+
+class NumericError(Exception):
+    """The loss or the weights are no longer finite."""
+
+
+class Stopped(Exception):
+    """SIGINT or SIGTERM arrived; all that is worth keeping has been saved."""
+
+    def __init__(self, signum, message="stopped"):
+        super().__init__(message)
+        self.signum = signum
+
+
+EXIT_CODES = {UsageError: 2, DataError: 3, CheckpointError: 4, NumericError: 5}
+
+
+class Parser(argparse.ArgumentParser):
+    """An ArgumentParser that reports a wrong option in one line, without the usage text."""
+
+    def error(self, message):
+        self.exit(2, f"{self.prog}: {message} (see --help)\n")
+
+
+def run(command):
+    """Call `command()` and exit with its code, or with one line on stderr and the code above."""
+
+    def terminate(signum, frame):
+        raise Stopped(signum)
+
+    signal.signal(signal.SIGTERM, terminate)
+    sys.stdout.reconfigure(line_buffering=True)  # a pipe shows each line when it is printed
+    try:
+        command()
+    except KeyboardInterrupt:
+        _exit(128 + signal.SIGINT, "stopped")
+    except Stopped as stopped:
+        _exit(128 + stopped.signum, stopped)
+    except OSError as error:
+        _exit(6, f"{error.filename}: {error.strerror}" if error.filename else error)
+    except tuple(EXIT_CODES) as error:
+        _exit(EXIT_CODES[type(error)], error)
+
+
+def _exit(code, message):
+    print(message, file=sys.stderr)
+    sys.exit(code)
+
+
+def cores():
+    """Return how many processors this process may use: more threads would only wait."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+
+
+def whole_number(low, high=None):
+    """Return an argparse type: an integer from `low` to `high`."""
+
+    def parse(text):
+        value = int(text)
+        if value < low or (high is not None and value > high):
+            bound = f"at least {low}" if high is None else f"from {low} to {high}"
+            raise argparse.ArgumentTypeError(f"{text} must be {bound}")
+        return value
+
+    parse.__name__ = "whole number"  # argparse names the type in its message
+    return parse
+
+
+def real_number(low, *, exclusive=False):
+    """Return an argparse type: a finite number from `low`, or over it if `exclusive`."""
+
+    def parse(text):
+        value = float(text)
+        if not math.isfinite(value) or value < low or (exclusive and value == low):
+            bound = f"over {low}" if exclusive else f"at least {low}"
+            raise argparse.ArgumentTypeError(f"{text} must be a finite number {bound}")
+        return value
+
+    parse.__name__ = "number"
+    return parse

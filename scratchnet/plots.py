@@ -1,0 +1,143 @@
+"""Every figure of a training run: what went in, how it learned, where it fails, what it looks at.
+
+Each function returns a `matplotlib.figure.Figure` of its own. No pyplot: without its global state
+no window is ever opened, no display is needed and no figure is left behind in memory.
+
+Colours are from the Okabe-Ito palette, or from maps whose lightness rises steadily, so that the
+figures can be read with any colour vision and in print.
+
+In the comments: N images, H hidden units, C classes.
+"""
+
+import numpy as np
+from matplotlib.colors import LogNorm
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+BLUE, ORANGE, RED = "#0072B2", "#E69F00", "#D55E00"  # Okabe & Ito, "Color Universal Design" (2008)
+
+
+def samples(images, labels):
+    """Show ten examples of each digit, a row a digit.
+
+    Args:
+        images: uint8 (N, 28, 28); labels: (N,). A digit with fewer than ten leaves gaps.
+    """
+    figure = Figure(figsize=(6, 6.2), layout="constrained")
+    axes = figure.subplots(10, 10)
+    for digit, row in enumerate(axes):
+        for ax, image in zip(row, images[labels == digit][:10], strict=False):
+            ax.imshow(image, cmap="gray_r", vmin=0, vmax=255)
+        row[0].text(-8, 14, str(digit), ha="right", va="center", fontsize=13)
+    for ax in axes.flat:
+        ax.axis("off")
+    figure.suptitle("Ten training images of each digit")
+    return figure
+
+
+def curves(history):
+    """Show loss and accuracy over the epochs.
+
+    Args:
+        history: one dict an epoch with `epoch`, `train_loss`, and `val_loss` and `val_accuracy`,
+            which are None where no images were held out.
+    """
+    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    loss_ax, accuracy_ax = figure.subplots(1, 2)
+    epochs = [row["epoch"] for row in history]
+    validated = history[0]["val_loss"] is not None
+    loss_ax.plot(epochs, [row["train_loss"] for row in history], "o-", color=BLUE, label="training")
+    if validated:
+        loss_ax.plot(
+            epochs, [row["val_loss"] for row in history], "s--", color=ORANGE, label="validation"
+        )
+        accuracy = [100 * row["val_accuracy"] for row in history]
+        accuracy_ax.plot(epochs, accuracy, "s--", color=ORANGE)
+        best = int(np.argmax(accuracy))
+        accuracy_ax.annotate(
+            f"{accuracy[best]:.2f} %",
+            (epochs[best], accuracy[best]),
+            xytext=(0, -16),
+            textcoords="offset points",
+            ha="center",
+        )
+    else:
+        accuracy_ax.text(
+            0.5, 0.5, "no images held out", ha="center", transform=accuracy_ax.transAxes
+        )
+    loss_ax.set(title="Loss", xlabel="epoch", ylabel="cross-entropy (nats)", ylim=(0, None))
+    loss_ax.legend(frameon=False)
+    accuracy_ax.set(title="Validation accuracy", xlabel="epoch", ylabel="right (%)")
+    accuracy_ax.margins(y=0.25)
+    for ax in (loss_ax, accuracy_ax):
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+        ax.grid(alpha=0.3)
+        ax.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+def confusion(counts):
+    """Show a confusion matrix (C, C), rows true and columns predicted; colour is logarithmic."""
+    figure = Figure(figsize=(5.6, 5.2), layout="constrained")
+    ax = figure.subplots()
+    counts = np.asarray(counts)
+    top = max(counts.max(), 2)
+    ax.imshow(np.where(counts, counts, np.nan), cmap="Blues", norm=LogNorm(0.7, top))
+    for (true, predicted), count in np.ndenumerate(counts):
+        if count:
+            ax.text(
+                *(predicted, true, f"{count}"),
+                ha="center",
+                va="center",
+                fontsize=9,
+                color="white" if count > top**0.6 else "black",
+            )
+    digits = range(len(counts))
+    ax.set(xticks=digits, yticks=digits, xlabel="predicted digit", ylabel="true digit")
+    right, total = np.trace(counts), counts.sum()
+    ax.set_title(f"{right:,} of {total:,} test images right ({right / max(total, 1):.2%})")
+    return figure
+
+
+def mistakes(images, labels, probabilities):
+    """Show the mistakes that the network was most confident of.
+
+    Args:
+        images: uint8 (N, 28, 28); labels: (N,); probabilities: (N, C).
+    """
+    predicted = probabilities.argmax(axis=1)  # (N,)
+    confidence = probabilities.max(axis=1)  # (N,)
+    wrong = np.flatnonzero(predicted != labels)
+    worst = wrong[np.argsort(-confidence[wrong], kind="stable")][:20]
+    figure = Figure(figsize=(8, 6.4), layout="constrained")
+    axes = figure.subplots(4, 5)
+    for ax in axes.flat:
+        ax.axis("off")
+    for ax, i in zip(axes.flat, worst, strict=False):
+        ax.imshow(images[i], cmap="gray_r", vmin=0, vmax=255)
+        ax.set_title(
+            f"is {labels[i]}, read {predicted[i]}\nsure to {confidence[i]:.1%}", fontsize=9
+        )
+    figure.suptitle(
+        f"The {len(worst)} most confident of {len(wrong):,} mistakes"
+        if len(wrong)
+        else "No mistakes"
+    )
+    return figure
+
+
+def weights(W):
+    """Show the first layer's weights W (784, H): an image a hidden unit, 64 at most.
+
+    Blue pixels speak for the unit, red ones against it; white ones do not matter.
+    """
+    figure = Figure(figsize=(7.2, 7.2), layout="constrained")
+    axes = figure.subplots(8, 8)
+    limit = np.abs(W).max()
+    for ax in axes.flat:
+        ax.axis("off")
+    for ax, column in zip(axes.flat, W.T, strict=False):  # (784,)
+        shown = ax.imshow(column.reshape(28, 28), cmap="RdBu", vmin=-limit, vmax=limit)
+    figure.colorbar(shown, ax=axes, shrink=0.5, label="weight")
+    figure.suptitle(f"What {min(64, W.shape[1])} of {W.shape[1]} hidden units look at")
+    return figure

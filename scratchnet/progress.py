@@ -1,0 +1,88 @@
+"""What a run tells while it runs, and where it may be stopped: between two batches only."""
+
+import math
+import signal
+import sys
+import time
+
+from tqdm import tqdm
+
+from scratchnet.cli import NumericError, Stopped
+
+
+class GracefulStop:
+    """Within `with`, the first SIGINT or SIGTERM becomes a request, kept in `signum`.
+
+    The run honours it when its weights are whole. A second signal is no longer caught here, so a
+    second Ctrl-C ends the program at once.
+    """
+
+    def __enter__(self):
+        self.signum = None
+        self.previous = {s: signal.signal(s, self._ask) for s in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def __exit__(self, *_):
+        for signum, handler in self.previous.items():
+            signal.signal(signum, handler)
+
+    def _ask(self, signum, _):
+        self.__exit__()
+        self.signum = signum
+
+
+class Progress:
+    """The running account of one epoch: batches done, the sum of their losses, the seconds.
+
+    Args:
+        title: how each line begins, for example "Epoch [1/10]".
+        n_images, batch_size: of the epoch.
+        log_interval: a line with the loss is printed every so many batches.
+        stop: a `GracefulStop`, looked at after every batch.
+        batch, loss_sum, seconds: where an interrupted epoch goes on.
+    """
+
+    def __init__(
+        self, title, n_images, batch_size, log_interval, stop, *, batch=0, loss_sum=0.0, seconds=0.0
+    ):
+        self.title = title
+        self.n_images = n_images
+        self.batch_size = batch_size
+        self.n_batches = math.ceil(n_images / batch_size)
+        self.log_interval = log_interval
+        self.stop = stop
+        self.batch = batch
+        self.loss_sum = loss_sum  # of the images, not of the batches: the last batch is smaller
+        self.seconds = seconds
+
+    def watch(self, batches):
+        """Yield from `batches`; raise Stopped after the batch in which the stop was asked for."""
+        begin = time.perf_counter() - self.seconds
+        with tqdm(
+            desc=self.title,
+            total=self.n_images,
+            initial=self.batch * self.batch_size,
+            unit=" images",
+            unit_scale=True,
+            leave=False,
+            disable=not sys.stderr.isatty(),
+        ) as self.bar:
+            for x, labels in batches:
+                yield x, labels
+                # here the body of the caller's loop is through, and the weights are whole
+                self.batch += 1
+                self.seconds = time.perf_counter() - begin
+                if self.stop.signum:
+                    raise Stopped(self.stop.signum)
+
+    def record(self, loss, n_images):
+        """Count the mean loss of a batch of n_images; raise NumericError if it is not finite."""
+        step = self.batch + 1
+        if not math.isfinite(loss):
+            raise NumericError(f"the loss is {loss} at {self.title}, step {step}")
+        self.loss_sum += float(loss) * n_images
+        self.bar.update(n_images)
+        if not self.bar.disable:
+            self.bar.set_postfix_str(f"loss {loss:.4f}", refresh=False)
+        if step % self.log_interval == 0 or step == self.n_batches:
+            tqdm.write(f"{self.title}, Step [{step}/{self.n_batches}], Loss: {loss:.4f}")

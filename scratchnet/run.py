@@ -1,0 +1,216 @@
+"""What a run leaves behind: a folder that says what was done, how it went and what came of it.
+
+    config.json   history.csv   metrics.json   model.safetensors   figures/*.png
+
+Each file is replaced as a whole, so a run that is stopped at any moment leaves readable files.
+"""
+
+import contextlib
+import csv
+import errno
+import io
+import json
+import platform
+import signal
+import tempfile
+import time
+from importlib.metadata import version
+from pathlib import Path
+
+import filelock
+import numpy as np
+from tqdm import tqdm
+
+from scratchnet import __version__, checkpoint, cli
+
+# These options decide the weights, bit for bit: a resumed run takes them from its checkpoint.
+DECISIVE = ("batch_size", "lr", "momentum", "weight_decay", "hidden", "seed", "val_size")
+HISTORY = ("epoch", "train_loss", "val_loss", "val_accuracy", "seconds", "images_per_second")
+LIBRARIES = ("numpy", "numba", "matplotlib", "mlxtend", "pooch", "safetensors")
+
+
+@contextlib.contextmanager
+def run_folder(options):
+    """Make the folder of the run, its own while it lasts.
+
+    Raises:
+        cli.UsageError: it holds another run already.
+        OSError: it cannot be made or written, or another run is at work in it.
+    """
+    if options.dry_run:
+        with tempfile.TemporaryDirectory() as folder:
+            yield Path(folder)
+        return
+    beside = Path(options.resume).parent if options.resume else None
+    folder = Path(options.out or beside or f"runs/{time.strftime('%Y-%m-%d-%H%M%S')}")
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with filelock.FileLock(folder / ".lock", timeout=0):
+            model = folder / "model.safetensors"
+            if model.exists() and folder != beside:
+                raise cli.UsageError(f"{folder} holds a run; go on with --resume {model}")
+            yield folder
+    except filelock.Timeout:
+        raise BlockingIOError(errno.EAGAIN, "in use by another run", str(folder)) from None
+
+
+class Run:
+    """A network in training, and the files that remember it.
+
+    Attributes:
+        epoch: the one under way, counted from 1; one past the last when all are done.
+        under_way: how far that epoch is: batches, sum of losses, seconds.
+        history: a dict with the keys HISTORY for each finished epoch.
+    """
+
+    def __init__(self, folder, network, optimiser, options, dataset):
+        self.folder = folder
+        self.model = folder / "model.safetensors"
+        self.network = network
+        self.optimiser = optimiser
+        self.options = options
+        self.dataset = dataset
+        self.epoch = 1
+        self.under_way = {"batch": 0, "loss_sum": 0.0, "seconds": 0.0}
+        self.history = []
+
+    @property
+    def arrays(self):
+        """Every array that training changes, under its name in the checkpoint."""
+        velocities = {f"velocity.{name}": v for name, v in self.optimiser.velocities}
+        return dict(self.network.parameters()) | velocities
+
+    def resume(self, tensors, state):
+        """Take over what `checkpoint.load` returned, and the history that lies beside it.
+
+        Raises:
+            CheckpointError: of other data or another network.
+        """
+        path, trained_on = Path(self.options.resume), state["config"]["data"]
+        if trained_on["sha256"] != self.dataset.sha256:
+            raise checkpoint.CheckpointError(
+                f"{path} was trained on other data ({trained_on['name']}) than those from "
+                f"{self.dataset.origin}; name their folder with --data-dir"
+            )
+        checkpoint.restore(self.arrays, tensors, path)
+        self.epoch, self.under_way = state["epoch"], state["under_way"]
+        history = read_history(path.with_name("history.csv"))
+        self.history = [row for row in history if row["epoch"] < self.epoch]
+
+    def pause(self, progress):
+        """Save an epoch that was stopped where `progress` stands; NumericError as below."""
+        self._check_finite()
+        self.under_way = {name: getattr(progress, name) for name in self.under_way}
+        self._save()
+
+    def end_epoch(self, progress, val_loss, val_accuracy):
+        """Print and save a finished epoch; NumericError, and nothing saved, for broken weights."""
+        row = {
+            "epoch": self.epoch,
+            "train_loss": progress.loss_sum / progress.n_images,
+            "val_loss": val_loss,
+            "val_accuracy": val_accuracy,
+            "seconds": round(progress.seconds, 3),
+            "images_per_second": round(progress.n_images / progress.seconds),
+        }
+        line = f"{progress.title}: training loss {row['train_loss']:.4f}"
+        if val_loss is not None:
+            line += f", validation loss {val_loss:.4f}, accuracy {val_accuracy:.2%}"
+        tqdm.write(f"{line}, {row['seconds']:.1f} s, {row['images_per_second']:,} images/s")
+        self._check_finite()
+        # Before the checkpoint: killed in between, the epoch is run again, and no row is missing.
+        self.history.append(row)
+        self._write("history.csv", format_history(self.history))
+        self.epoch += 1
+        self.under_way = {"batch": 0, "loss_sum": 0.0, "seconds": 0.0}
+        self._save()
+
+    def write_config(self):
+        options = vars(self.options)
+        places = ("out", "resume")  # a resumed run leaves the files of one never stopped
+        self._write_json(
+            "config.json",
+            {
+                "options": {name: options[name] for name in options if name not in places},
+                "data": {
+                    "name": self.dataset.name,
+                    "origin": self.dataset.origin,
+                    "sha256": self.dataset.sha256,
+                },
+                "versions": {"python": platform.python_version(), "scratchnet": __version__}
+                | {library: version(library) for library in LIBRARIES},
+            },
+        )
+
+    def write_metrics(self, **scores):
+        seconds = round(sum(row["seconds"] for row in self.history), 3)
+        self._write_json(
+            "metrics.json", {"dataset": self.dataset.name, **scores, "train_seconds": seconds}
+        )
+
+    def write_figures(self, train, probabilities, counts):
+        """Draw all figures, for the test images' probabilities (N, 10) and the counts (10, 10)."""
+        from scratchnet import plots  # matplotlib takes longer to import than an epoch's tenth
+
+        test = self.dataset.test
+        (self.folder / "figures").mkdir(exist_ok=True)
+        for name, figure in {
+            "samples": plots.samples(train.images, train.labels),
+            "curves": plots.curves(self.history),
+            "confusion": plots.confusion(counts),
+            "mistakes": plots.mistakes(test.images, test.labels, probabilities),
+            "weights": plots.weights(self.network.linears[0].W),
+        }.items():
+            png = io.BytesIO()
+            figure.savefig(png, dpi=120)
+            self._write(f"figures/{name}.png", png.getvalue())
+
+    def where_it_stopped(self, signum):
+        return (
+            f"stopped by {signal.Signals(signum).name} in epoch {self.epoch} after "
+            f"{self.under_way['batch']} batches; go on with --resume {self.model}"
+        )
+
+    def last_good(self):
+        return f"{self.model} holds the last good epoch" if self.model.exists() else "nothing saved"
+
+    def _check_finite(self):
+        for name, array in self.arrays.items():
+            if not np.isfinite(array).all():
+                raise cli.NumericError(f"{name} is no longer finite in epoch {self.epoch}")
+
+    def _save(self):
+        config = {name: getattr(self.options, name) for name in DECISIVE}
+        config["data"] = {"name": self.dataset.name, "sha256": self.dataset.sha256}
+        state = {"config": config, "epoch": self.epoch, "under_way": self.under_way}
+        checkpoint.save(self.model, self.arrays, state)
+
+    def _write(self, name, content):
+        checkpoint.write_atomically(self.folder / name, content)
+
+    def _write_json(self, name, content):
+        self._write(name, (json.dumps(content, indent=2) + "\n").encode())
+
+
+def format_history(history):
+    """Return the bytes of history.csv; what was not measured (None) is an empty field."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, HISTORY, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(history)
+    return text.getvalue().encode()
+
+
+def read_history(path):
+    """Return the rows of history.csv as `format_history` took them; none if there is no file."""
+    if not path.exists():
+        return []
+    whole = ("epoch", "images_per_second")
+    with path.open(newline="") as file:
+        return [
+            {
+                name: None if row[name] == "" else (int if name in whole else float)(row[name])
+                for name in HISTORY
+            }
+            for row in csv.DictReader(file)
+        ]
