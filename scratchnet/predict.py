@@ -1,0 +1,172 @@
+"""Read digits from image files: `python -m scratchnet.predict IMAGE... --model model.safetensors`.
+
+    any PNG or JPEG ──grey──> ink on black ──crop, 20x20, centre──> uint8 (28,28) ──MLP──> digit
+
+The network has only ever seen digits as MNIST prepared them, so that is what `prepare` makes of
+any image: light ink on black, scaled to fit 20x20, its centre of mass in the middle of 28x28
+(Y. LeCun, C. Cortes, C. Burges, "The MNIST database"). An image of MNIST comes out as it went in.
+
+In the comments: H, W are the image's height and width; h, w those of the digit in it.
+"""
+
+import io
+import json
+import sys
+import warnings
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+from scipy import ndimage
+
+from scratchnet import checkpoint, cli
+from scratchnet.data import DataError, to_unit_interval
+from scratchnet.loss import softmax
+from scratchnet.network import MLP
+
+LARGEST = 1000  # pixels on a side; a photograph has no more to say about one digit
+
+
+def load_network(path):
+    """Return the trained MLP of a checkpoint; CheckpointError if there is none."""
+    tensors, state = checkpoint.load(path)
+    sizes = (784, *state["config"]["hidden"], 10)
+    network = MLP(sizes, rng=np.random.default_rng(0))  # every weight drawn here is replaced
+    weights = {name: array for name, array in tensors.items() if not name.startswith("velocity.")}
+    checkpoint.restore(dict(network.parameters()), weights, path)
+    return network
+
+
+def read_image(path):
+    """Return the first picture of a PNG or JPEG file, upright; DataError if it holds none."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(path, formats=("PNG", "JPEG")) as image:
+                image.load()
+                upright = ImageOps.exif_transpose(image)
+                upright.format = image.format
+                return upright
+    except FileNotFoundError as error:
+        raise DataError(f"{path} does not exist") from error
+    except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
+        raise DataError(f"{path} is too large to be an image of one digit") from error
+    except Exception as error:  # Pillow's decoders raise a dozen kinds for a damaged file
+        raise DataError(f"{path} is no readable PNG or JPEG") from error
+
+
+def prepare(image):
+    """Turn a PIL image of one digit, light or dark, into uint8 (28, 28) as MNIST has it.
+
+    Raises:
+        DataError: the image is all of one colour.
+    """
+    ink = _ink(_grey(image))  # (H,W)
+    # Where no digit is, at the border, one sees the noise. JPEG adds its own around the strokes.
+    floor = max(2 * _border(ink).max(), 0.1 * ink.max() if image.format == "JPEG" else 0)
+    ink[ink <= floor] = 0
+    if not ink.any():
+        raise DataError("there is nothing to see: it is all of one colour")
+    rows, columns = (np.flatnonzero(ink.any(axis=axis)) for axis in (1, 0))
+    digit = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]  # (h,w)
+    h, w = (max(1, round(20 * n / max(digit.shape))) for n in digit.shape)
+    digit = Image.fromarray(digit).resize((w, h), Image.Resampling.LANCZOS)
+    digit = np.asarray(digit).clip(0, 255)  # (h,w), the longer one 20
+    if digit.max() < 254:  # pale or thin strokes; every image of MNIST peaks at 254 or 255
+        digit = digit * (255 / digit.max())
+
+    centre = ndimage.center_of_mass(digit)
+    top, left = (
+        np.clip(round(14 - c), 0, 28 - n) for c, n in zip(centre, digit.shape, strict=True)
+    )
+    field = np.zeros((28, 28), np.uint8)
+    field[top : top + h, left : left + w] = np.rint(digit)
+    return field
+
+
+def _grey(image):
+    """Return the luminance float32 (H, W), 0 to 255; what is transparent contrasts with the ink."""
+    if image.mode.startswith("I"):  # 16 bits a pixel, and no transparency
+        image = Image.fromarray(np.asarray(image, np.float32) / 257)
+        image.thumbnail((LARGEST, LARGEST))
+        return np.asarray(image)
+    image = image.convert("RGBA")
+    image.thumbnail((LARGEST, LARGEST))
+    luminance = np.asarray(image.convert("RGB").convert("L"), np.float32)  # (H,W)
+    opacity = np.asarray(image.getchannel("A"), np.float32) / 255  # (H,W)
+    mean = (luminance * opacity).sum() / max(opacity.sum(), 1)
+    paper = 255 if mean < 128 else 0
+    return luminance * opacity + paper * (1 - opacity)
+
+
+def _ink(grey):
+    """Return how far each pixel is from the background, (H, W), on the side where the digit is."""
+    background = np.median(_border(grey))
+    lighter, darker = (grey - background).clip(0), (background - grey).clip(0)  # (H,W)
+    return lighter if lighter.sum() > darker.sum() else darker
+
+
+def _border(image):
+    return np.concatenate([image[0], image[-1], image[:, 0], image[:, -1]])
+
+
+def main(argv=None):
+    """Run the command; DataError at the end if an image could not be read."""
+    parser = cli.Parser(
+        prog="python -m scratchnet.predict",
+        description="Tell the digit in each image, and how sure the network is.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("images", nargs="+", metavar="IMAGE", help="a PNG or JPEG of one digit")
+    parser.add_argument("--model", required=True, metavar="FILE", help="a model.safetensors")
+    parser.add_argument("--json", action="store_true", help="print JSON, with all probabilities")
+    parser.add_argument("--show", metavar="FILE", help="save what the network saw, as a PNG")
+    options = parser.parse_args(argv)
+
+    network = load_network(options.model)
+    prepared, failures = {}, []
+    for path in options.images:
+        try:
+            prepared[path] = prepare(read_image(path))
+        except DataError as error:
+            failures.append(f"{path}: {error}" if path not in str(error) else str(error))
+    if prepared:
+        seen = np.stack(list(prepared.values()))  # (N,28,28)
+        p = softmax(network.forward(to_unit_interval(seen)))  # (N,784) -> (N,10)
+        (print_json if options.json else print_lines)(list(prepared), p)
+        if options.show:
+            save_seen(seen, Path(options.show))
+    if failures:
+        raise DataError("; ".join(failures))
+
+
+def print_lines(paths, probabilities):
+    """Print a line an image, digit first: `7  99.8 %  seven.png  (0: 0.0 %, 1: ...)`."""
+    for path, p in zip(paths, probabilities, strict=True):  # (10,)
+        each = "  ".join(f"{digit}: {share:5.1%}" for digit, share in enumerate(p))
+        print(f"{path}: {p.argmax()} ({p.max():.1%})\n    {each}")
+
+
+def print_json(paths, probabilities):
+    """Print a JSON list of objects with `image`, `digit` and the ten `probabilities`."""
+    json.dump(
+        [
+            {"image": path, "digit": int(p.argmax()), "probabilities": [float(x) for x in p]}
+            for path, p in zip(paths, probabilities, strict=True)
+        ],
+        sys.stdout,
+        indent=2,
+    )
+    print()
+
+
+def save_seen(images, path):
+    """Save the images (N, 28, 28) side by side, each pixel as a square that can be seen."""
+    strip = Image.fromarray(np.hstack(list(images)))  # (28, 28 N)
+    png = io.BytesIO()
+    strip.resize((8 * strip.width, 8 * strip.height), Image.Resampling.NEAREST).save(png, "PNG")
+    checkpoint.write_atomically(path, png.getvalue())
+
+
+if __name__ == "__main__":
+    cli.run(main)
