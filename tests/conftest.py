@@ -1,4 +1,4 @@
-"""What several test files share: the digits."""
+"""What several test files share: the digits, as scratchnet and as torchvision reads them."""
 
 import os
 from pathlib import Path
@@ -7,6 +7,7 @@ import pooch
 import pytest
 
 from scratchnet import data
+from torch_ref import data as torch_data
 
 
 @pytest.fixture(scope="session")
@@ -15,3 +16,12 @@ def digits():
     cached = Path(pooch.os_cache("scratchnet"), f"{data.TEST_LABELS}.gz").is_file()
     here = cached or "SCRATCHNET_DATA_DIR" in os.environ
     return data.load("mnist" if here else "sample")
+
+
+@pytest.fixture(scope="session")
+def pictures(digits):
+    """torchvision's reading of the training images in `digits`."""
+    with torch_data.torchvision_folder(digits) as root:
+        return torch_data.datasets.MNIST(
+            root, train=True, transform=torch_data.transforms.ToTensor()
+        )

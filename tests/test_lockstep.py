@@ -16,13 +16,6 @@ from torch_ref.lockstep import Lockstep
 FLOATS = ["float32", "float64"]
 
 
-@pytest.fixture(scope="session")
-def pictures(digits):
-    """torchvision's reading of the training images in `digits`."""
-    with data.torchvision_folder(digits) as root:
-        return data.datasets.MNIST(root, train=True, transform=data.transforms.ToTensor())
-
-
 @pytest.fixture(autouse=True)
 def one_thread():
     """PyTorch's threads and NumPy's, each spinning while the other works, halve the speed."""
