@@ -104,7 +104,9 @@ def to_unit_interval(images, dtype=np.float32):
 
     Computed in float32 whatever `dtype`, so that every precision starts from the same pixels.
     """
-    x = images.reshape(len(images), -1).astype(np.float32)  # (N,28,28) -> (N,784)
+    x = images.reshape(len(images), math.prod(images.shape[1:])).astype(
+        np.float32
+    )  # (N,28,28) -> (N,784)
     x /= 255  # in place: a second copy of the training set would cost 188 MB
     return x.astype(dtype, copy=False)
 

@@ -54,20 +54,16 @@ def curves(history):
         accuracy = [100 * row["val_accuracy"] for row in history]
         accuracy_ax.plot(epochs, accuracy, "s--", color=ORANGE)
         best = int(np.argmax(accuracy))
-        accuracy_ax.annotate(
-            f"{accuracy[best]:.2f} %",
-            (epochs[best], accuracy[best]),
-            xytext=(0, -16),
-            textcoords="offset points",
-            ha="center",
-        )
+        accuracy_ax.plot(epochs[best], accuracy[best], "o", color=RED, ms=11, mfc="none", mew=2)
+        title = f"Validation accuracy, best {accuracy[best]:.2f} %"
     else:
+        title = "Validation accuracy"
         accuracy_ax.text(
             0.5, 0.5, "no images held out", ha="center", transform=accuracy_ax.transAxes
         )
     loss_ax.set(title="Loss", xlabel="epoch", ylabel="cross-entropy (nats)", ylim=(0, None))
     loss_ax.legend(frameon=False)
-    accuracy_ax.set(title="Validation accuracy", xlabel="epoch", ylabel="right (%)")
+    accuracy_ax.set(title=title, xlabel="epoch", ylabel="right (%)")
     accuracy_ax.margins(y=0.25)
     for ax in (loss_ax, accuracy_ax):
         ax.xaxis.set_major_locator(MaxNLocator(integer=True))
