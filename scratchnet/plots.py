@@ -28,7 +28,7 @@ def samples(images, labels):
     for digit, row in enumerate(axes):
         for ax, image in zip(row, images[labels == digit][:10], strict=False):
             ax.imshow(image, cmap="gray_r", vmin=0, vmax=255)
-        row[0].text(-8, 14, str(digit), ha="right", va="center", fontsize=13)
+        row[0].text(-0.3, 0.5, str(digit), ha="right", va="center", transform=row[0].transAxes)
     for ax in axes.flat:
         ax.axis("off")
     figure.suptitle("Ten training images of each digit")
@@ -81,13 +81,8 @@ def confusion(counts):
     ax.imshow(np.where(counts, counts, np.nan), cmap="Blues", norm=LogNorm(0.7, top))
     for (true, predicted), count in np.ndenumerate(counts):
         if count:
-            ax.text(
-                *(predicted, true, f"{count}"),
-                ha="center",
-                va="center",
-                fontsize=9,
-                color="white" if count > top**0.6 else "black",
-            )
+            colour = "white" if count > top**0.6 else "black"
+            ax.text(predicted, true, str(count), ha="center", va="center", color=colour, fontsize=9)
     digits = range(len(counts))
     ax.set(xticks=digits, yticks=digits, xlabel="predicted digit", ylabel="true digit")
     right, total = np.trace(counts), counts.sum()
