@@ -59,10 +59,12 @@ class TestDecodingIdx:
 
 class TestScaling:
     def test_gives_torchvisions_totensor_bit_for_bit(self, sample):
-        from torch_ref.data import ToTensor
+        from torch_ref.data import transforms
 
         ours = data.to_unit_interval(sample.test.images)
-        theirs = [ToTensor()(image[:, :, None]).numpy().ravel() for image in sample.test.images]
+        theirs = [
+            transforms.ToTensor()(image[:, :, None]).numpy().ravel() for image in sample.test.images
+        ]
         assert ours.dtype == np.float32
         assert ours.tobytes() == np.stack(theirs).tobytes()
 
