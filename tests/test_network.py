@@ -1,0 +1,284 @@
+"""The network by hand: shapes, conventions and errors. That its gradients are right is shown
+against PyTorch and against finite differences, in files of their own."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from scratchnet import MLP, SGD, Linear, ReLU, softmax_cross_entropy
+from scratchnet.data import to_unit_interval
+from scratchnet.loss import softmax
+
+
+def rng():
+    return np.random.default_rng(0)
+
+
+def a_batch(sample, dtype=np.float32):
+    """32 real digits."""
+    return to_unit_interval(sample.train.images[::125], dtype), sample.train.labels[::125]
+
+
+class TestLinear:
+    def test_draws_weights_and_biases_as_pytorch_does(self):
+        layer = Linear(400, 300, rng=rng())
+        for array in (layer.W, layer.b):
+            assert np.abs(array).max() <= 1 / 20
+            assert np.abs(array).max() > 0.99 / 20
+            assert abs(array.mean()) < 0.005
+        assert layer.W.shape == (400, 300)
+        assert layer.b.shape == (300,)
+
+    def test_takes_its_randomness_from_the_caller_alone(self):
+        one, same = Linear(3, 2, rng=rng()), Linear(3, 2, rng=rng())
+        other = Linear(3, 2, rng=np.random.default_rng(1))
+        assert (one.W == same.W).all()
+        assert (one.b == same.b).all()
+        assert (one.W != other.W).any()
+
+    def test_computes_its_formulas_on_numbers_one_can_check_by_hand(self):
+        layer = Linear(2, 3, rng=rng(), dtype=np.float64)
+        layer.W[...] = [[1, 2, 3], [4, 5, 6]]
+        layer.b[...] = [10, 20, 30]
+        x, dy = np.array([[1.0, 0.0], [2.0, 1.0]]), np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 2.0]])
+        assert layer.forward(x).tolist() == [[11, 22, 33], [16, 29, 42]]
+        assert layer.backward(dy).tolist() == [[1, 4], [8, 17]]
+        assert layer.dW.tolist() == [[1, 2, 4], [0, 1, 2]]
+        assert layer.db.tolist() == [1, 1, 2]
+
+    def test_multiplies_with_the_kernel_it_was_given(self):
+        calls = []
+
+        def matmul(a, b):
+            calls.append((a.shape, b.shape))
+            return a @ b
+
+        layer = Linear(5, 3, rng=rng(), matmul=matmul)
+        layer.forward(np.zeros((2, 5), np.float32))
+        layer.backward(np.zeros((2, 3), np.float32))
+        assert calls == [((2, 5), (5, 3)), ((5, 2), (2, 3)), ((2, 3), (3, 5))]
+
+    def test_saves_the_product_for_the_input_gradient_when_nobody_needs_it(self):
+        layer = Linear(5, 3, rng=rng())
+        layer.forward(np.ones((2, 5), np.float32))
+        assert layer.backward(np.ones((2, 3), np.float32), need_dx=False) is None
+        assert (layer.dW == 2).all()
+
+    @pytest.mark.parametrize("sizes", [(0, 3), (3, 0), (-1, 3)])
+    def test_refuses_sizes_under_one(self, sizes):
+        with pytest.raises(ValueError, match="at least 1"):
+            Linear(*sizes, rng=rng())
+
+    @pytest.mark.parametrize(
+        "x",
+        [np.zeros((2, 4), "f4"), np.zeros((2, 5), "f8"), np.zeros(5, "f4"), np.zeros((2, 5), int)],
+    )
+    def test_names_both_shapes_and_dtypes_when_its_input_does_not_fit(self, x):
+        with pytest.raises(ValueError, match=r"\(B, 5\).*float32") as raised:
+            Linear(5, 3, rng=rng()).forward(x)
+        assert f"{x.shape} and {x.dtype}" in str(raised.value)
+
+    @pytest.mark.parametrize(
+        "dy", [np.zeros((3, 3), "f4"), np.zeros((2, 1), "f4"), np.zeros((2, 3))]
+    )
+    def test_names_both_shapes_and_dtypes_when_a_gradient_does_not_fit(self, dy):
+        layer = Linear(5, 3, rng=rng())
+        layer.forward(np.zeros((2, 5), np.float32))
+        with pytest.raises(ValueError, match=r"\(2, 3\).*float32") as raised:
+            layer.backward(dy)
+        assert f"{dy.shape} and {dy.dtype}" in str(raised.value)
+
+    def test_takes_no_gradient_before_the_first_batch(self):
+        with pytest.raises(ValueError, match=r"\(0, 3\)"):
+            Linear(5, 3, rng=rng()).backward(np.zeros((2, 3), np.float32))
+
+
+class TestReLU:
+    def test_has_slope_zero_at_zero_and_lets_nan_pass(self):
+        relu = ReLU()
+        x = np.array([[-np.inf, -1, -0.0, 0, 1e-30, 2, np.inf, np.nan]])
+        np.testing.assert_array_equal(relu.forward(x), [[0, 0, 0, 0, 1e-30, 2, np.inf, np.nan]])
+        np.testing.assert_array_equal(relu.backward(np.full_like(x, 7)), [[0, 0, 0, 0, 7, 7, 7, 7]])
+
+    def test_blocks_an_infinite_gradient_where_it_is_off(self):
+        relu = ReLU()
+        relu.forward(np.array([[-1.0, 1.0]]))
+        np.testing.assert_array_equal(relu.backward(np.array([[np.inf, np.inf]])), [[0, np.inf]])
+
+    @pytest.mark.parametrize("dtype", [np.float32, np.float64])
+    def test_keeps_the_dtype(self, dtype):
+        relu = ReLU()
+        assert relu.forward(np.ones((1, 2), dtype)).dtype == dtype
+        assert relu.backward(np.ones((1, 2), dtype)).dtype == dtype
+
+    def test_names_both_shapes_when_a_gradient_does_not_fit(self):
+        relu = ReLU()
+        relu.forward(np.zeros((2, 5)))
+        with pytest.raises(ValueError, match=r"\(2, 5\).*\(5, 2\)"):
+            relu.backward(np.zeros((5, 2)))
+
+
+class TestTheLoss:
+    def test_of_a_network_that_knows_nothing_is_log_of_the_number_of_classes(self):
+        loss, dlogits = softmax_cross_entropy(np.zeros((4, 10)), np.arange(4))
+        assert loss == pytest.approx(np.log(10), rel=1e-15)
+        np.testing.assert_allclose(dlogits, (0.1 - np.eye(4, 10)) / 4, rtol=1e-15)
+
+    def test_is_a_mean_over_the_batch_and_so_is_its_gradient(self, sample):
+        x, labels = a_batch(sample, np.float64)
+        logits = MLP((784, 10), rng=rng(), dtype=np.float64).forward(x)
+        loss, dlogits = softmax_cross_entropy(logits, labels)
+        twice = softmax_cross_entropy(np.tile(logits, (2, 1)), np.tile(labels, 2))
+        assert twice[0] == pytest.approx(loss, rel=1e-15)
+        np.testing.assert_allclose(twice[1], np.tile(dlogits, (2, 1)) / 2, rtol=1e-15)
+
+    @pytest.mark.parametrize("dtype", [np.float32, np.float64])
+    def test_stands_logits_that_overflow_exp(self, dtype):
+        logits = np.array([[1e4, -1e4, 0], [-1e4, 1e4, 0]], dtype)
+        loss, dlogits = softmax_cross_entropy(logits, np.array([0, 0]))
+        assert loss == 1e4
+        assert loss.dtype == dlogits.dtype == dtype
+        assert dlogits.tolist() == [[0, 0, 0], [-0.5, 0.5, 0]]
+
+    def test_leaves_the_logits_as_they_are(self):
+        logits = np.ones((2, 3))
+        softmax_cross_entropy(logits, np.array([0, 1]))
+        assert (logits == 1).all()
+
+    def test_comes_from_the_probabilities_that_softmax_gives(self):
+        logits = rng().normal(size=(6, 10)) * 5
+        loss, _ = softmax_cross_entropy(logits, np.arange(6))
+        p = softmax(logits)
+        np.testing.assert_allclose(p.sum(axis=1), 1, rtol=1e-15)
+        assert loss == pytest.approx(-np.log(p[np.arange(6), np.arange(6)]).mean(), rel=1e-13)
+
+    @pytest.mark.parametrize(
+        ("logits", "labels", "message"),
+        [
+            (np.zeros((2, 3)), np.zeros(3, int), r"\(2, 3\) and \(3,\)"),
+            (np.zeros(3), np.zeros(3, int), r"\(3,\) and \(3,\)"),
+            (np.zeros((2, 3)), np.zeros((2, 1), int), r"\(2, 1\)"),
+            (np.zeros((0, 3)), np.zeros(0, int), r"\(0, 3\)"),
+            (np.zeros((2, 3)), np.array([0, 3]), "0 to 2.*to 3"),
+            (np.zeros((2, 3)), np.array([0, -1]), "0 to 2.*-1"),
+            (np.zeros((2, 3)), np.array([0.0, 1.0]), "float64"),
+        ],
+    )
+    def test_refuses_labels_that_are_no_classes_of_these_logits(self, logits, labels, message):
+        with pytest.raises(ValueError, match=message):
+            softmax_cross_entropy(logits, labels)
+
+
+class TestMLP:
+    def test_of_the_default_sizes_has_109386_parameters_in_a_fixed_order(self):
+        mlp = MLP((784, 128, 64, 10), rng=rng())
+        names = [name for name, _ in mlp.parameters()]
+        assert names == [f"linear{i}.{kind}" for i in (1, 2, 3) for kind in "Wb"]
+        assert sum(array.size for _, array in mlp.parameters()) == 109_386
+        for (name, p), (dname, g) in zip(mlp.parameters(), mlp.gradients(), strict=True):
+            assert dname == name.replace(".", ".d")
+            assert g.shape == p.shape
+            assert g.dtype == p.dtype == np.float32
+
+    def test_hands_out_the_weights_themselves(self):
+        mlp = MLP((3, 2), rng=rng())
+        mlp.parameters()[0][1][...] = 5
+        assert (mlp.linears[0].W == 5).all()
+
+    def test_puts_a_relu_between_linears_and_none_behind_the_last(self):
+        kinds = [type(layer) for layer in MLP((5, 4, 3, 2), rng=rng()).layers]
+        assert kinds == [Linear, ReLU, Linear, ReLU, Linear]
+
+    def test_never_asks_for_the_gradient_of_the_images(self, sample):
+        shapes = []
+
+        def matmul(a, b):
+            shapes.append((a.shape, b.shape))
+            return a @ b
+
+        x, labels = a_batch(sample)
+        mlp = MLP((784, 20, 10), rng=rng(), matmul=matmul)
+        _, dlogits = softmax_cross_entropy(mlp.forward(x), labels)
+        mlp.backward(dlogits)
+        assert ((32, 20), (20, 784)) not in shapes
+        assert len(shapes) == 5
+
+    def test_needs_inputs_and_classes(self):
+        with pytest.raises(ValueError, match="784"):
+            MLP((784,), rng=rng())
+
+    def test_learns_32_real_digits_by_heart(self, sample):
+        x, labels = a_batch(sample)
+        mlp = MLP((784, 128, 64, 10), rng=rng())
+        sgd = SGD(mlp, lr=0.1)
+        for _ in range(300):
+            loss, dlogits = softmax_cross_entropy(mlp.forward(x), labels)
+            mlp.backward(dlogits)
+            sgd.step()
+        assert loss < 0.02
+        assert (mlp.forward(x).argmax(axis=1) == labels).all()
+
+
+class TestSGD:
+    @staticmethod
+    def one_weight(**options):
+        mlp = MLP((1, 1), rng=rng(), dtype=np.float64)
+        mlp.linears[0].W[...] = 2
+        return mlp.linears[0], SGD(mlp, **options)
+
+    def test_steps_against_the_gradient(self):
+        layer, sgd = self.one_weight(lr=0.5)
+        W, layer.dW = layer.W, np.array([[3.0]])
+        sgd.step()
+        assert W is layer.W
+        assert W.tolist() == [[2 - 0.5 * 3]]
+
+    def test_adds_decay_to_the_gradient_then_momentum_then_the_learning_rate(self):
+        layer, sgd = self.one_weight(lr=0.5, momentum=0.25, weight_decay=0.125)
+        layer.dW = np.array([[3.0]])
+        sgd.step()
+        velocity = 3 + 0.125 * 2
+        weight = 2 - 0.5 * velocity
+        assert layer.W.tolist() == [[weight]]
+        sgd.step()
+        velocity = 0.25 * velocity + 3 + 0.125 * weight
+        assert layer.W.tolist() == [[weight - 0.5 * velocity]]
+
+    def test_leaves_the_gradient_as_backward_found_it(self):
+        layer, sgd = self.one_weight(lr=0.5, momentum=0.5, weight_decay=0.5)
+        layer.dW = np.array([[3.0]])
+        sgd.step()
+        sgd.step()
+        assert layer.dW == 3
+
+    @pytest.mark.parametrize("name", ["lr", "momentum", "weight_decay"])
+    @pytest.mark.parametrize("value", [-0.1, np.nan, np.inf])
+    def test_refuses_rates_that_make_no_sense(self, name, value):
+        with pytest.raises(ValueError, match=f"{name} must be"):
+            self.one_weight(**{"lr": 0.1, name: value})
+
+    def test_refuses_a_learning_rate_of_zero_but_no_other_zero(self):
+        self.one_weight(lr=1e-9, momentum=0, weight_decay=0)
+        with pytest.raises(ValueError, match="lr"):
+            self.one_weight(lr=0)
+
+
+def test_importing_scratchnet_loads_neither_numba_nor_matplotlib_nor_torch():
+    program = (
+        "import sys, scratchnet; print(*{'numba', 'matplotlib', 'torch', 'pooch'} & {*sys.modules})"
+    )
+    shown = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert shown.stdout.strip() == ""
+
+
+def test_every_module_of_scratchnet_can_be_imported_without_torch():
+    program = (
+        "import sys, pkgutil, importlib, scratchnet; sys.modules['torch'] = None\n"
+        "for module in pkgutil.walk_packages(scratchnet.__path__, 'scratchnet.'):\n"
+        "    importlib.import_module(module.name)"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)

@@ -1,0 +1,220 @@
+"""Digits from image files: however they look, the network sees what it was trained on."""
+
+import io
+import json
+
+import numpy as np
+import pytest
+from conftest import run_module
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from PIL import Image, ImageOps
+
+from scratchnet import predict
+from scratchnet.data import DataError, to_unit_interval
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    """A network trained on the sample."""
+    folder = tmp_path_factory.mktemp("trained") / "run"
+    options = ("--dataset", "sample", "--epochs", 20, "--out", folder, "--no-plots")
+    shown = run_module("scratchnet.train", *options)
+    assert shown.returncode == 0, shown.stderr
+    return folder / "model.safetensors"
+
+
+@pytest.fixture(scope="module")
+def network(model):
+    return predict.load_network(model)
+
+
+def read(network, images):
+    return network.forward(to_unit_interval(np.stack(images))).argmax(axis=1)
+
+
+def saved(image, format, **options):
+    """The image as it comes back from a file of that format."""
+    file = io.BytesIO()
+    image.save(file, format, **options)
+    return Image.open(file)
+
+
+def enlarged(image, size=(200, 200)):
+    return image.resize(size, Image.Resampling.BICUBIC)
+
+
+def on_a_larger_canvas(image):
+    canvas = Image.new("L", (300, 180), 0)
+    canvas.paste(enlarged(image, (112, 112)), (20, 30))
+    return canvas
+
+
+def as_a_pale_photograph(image):
+    pixels = 180 - 0.5 * np.asarray(enlarged(image), float)
+    noise = np.random.default_rng(0).normal(0, 6, pixels.shape)
+    return Image.fromarray((pixels + noise).clip(0, 255).astype(np.uint8))
+
+
+def ink_on_nothing(image, grey):
+    """Only the opacity carries the digit, as drawing programs export it."""
+    opacity = enlarged(image)
+    return Image.merge("LA", (Image.new("L", opacity.size, grey), opacity))
+
+
+def in_16_bits(image):
+    return Image.fromarray(np.asarray(image, np.uint16) * 257)
+
+
+# How a digit is exported, and the share of digits that must be read as their originals are.
+EXPORTS = {
+    "black on white": (ImageOps.invert, 1),
+    "16 bits": (in_16_bits, 1),
+    "with a palette": (lambda image: image.convert("RGB").quantize(256), 0.99),
+    "three times as large": (lambda image: enlarged(image, (84, 84)), 0.95),
+    "large, black on white": (lambda image: enlarged(ImageOps.invert(image)), 0.95),
+    "very large": (lambda image: enlarged(image, (1500, 1500)), 0.95),
+    "in colour": (lambda image: ImageOps.colorize(enlarged(image), "#f4ecd8", "#1a237e"), 0.95),
+    "off centre": (on_a_larger_canvas, 0.95),
+    "black ink on nothing": (lambda image: ink_on_nothing(image, 0), 0.95),
+    "white ink on nothing": (lambda image: ink_on_nothing(image, 255), 0.95),
+    "a pale, noisy photograph": (as_a_pale_photograph, 0.93),
+    "JPEG": (lambda image: saved(image, "JPEG", quality=75), 0.95),
+    "large JPEG": (lambda image: saved(enlarged(image).convert("RGB"), "JPEG", quality=75), 0.95),
+}
+
+
+@pytest.mark.parametrize("export", EXPORTS)
+def test_digits_are_read_as_their_originals_are(sample, network, export):
+    change, share = EXPORTS[export]
+    originals = sample.test.images[::5]
+    prepared = [predict.prepare(change(Image.fromarray(image))) for image in originals]
+    assert (read(network, prepared) == read(network, originals)).mean() >= share
+
+
+def test_an_image_of_mnist_comes_out_bit_for_bit_as_it_went_in(sample):
+    for image in sample.test.images:
+        assert (predict.prepare(Image.fromarray(image)) == image).all()
+
+
+@given(
+    hnp.arrays(np.uint8, hnp.array_shapes(min_dims=2, max_dims=2, max_side=60)),
+    st.sampled_from(["L", "RGB", "RGBA", "LA", "1", "P", "I;16"]),
+)
+def test_any_picture_is_prepared_as_mnist_was_or_refused(pixels, mode):
+    grey = Image.fromarray(pixels)
+    image = in_16_bits(grey) if mode == "I;16" else grey.convert(mode)
+    try:
+        prepared = predict.prepare(image)
+    except DataError as error:
+        assert "one colour" in str(error)  # noqa: PT017
+        return
+    assert prepared.shape == (28, 28)
+    assert prepared.dtype == np.uint8
+    assert prepared.max() >= 254
+    rows, columns = np.flatnonzero(prepared.any(axis=1)), np.flatnonzero(prepared.any(axis=0))
+    assert rows[-1] - rows[0] < 20
+    assert columns[-1] - columns[0] < 20
+
+
+@given(st.integers(20, 90), st.integers(0, 30), st.integers(0, 30), st.booleans())
+def test_where_on_the_paper_a_digit_stands_makes_no_difference(size, left, top, dark):
+    digit = np.zeros((30, 20), np.uint8)
+    digit[3:27, 8:12] = 255
+    digit[3:7, 4:12] = 200
+    paper = np.zeros((size + 40, size + 40), np.uint8)
+    paper[top + 1 : top + 31, left + 1 : left + 21] = digit
+    expected = predict.prepare(Image.fromarray(np.pad(digit, 1)))
+    prepared = predict.prepare(Image.fromarray(255 - paper if dark else paper))
+    assert (prepared == expected).all()
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "1"])
+@pytest.mark.parametrize("size", [(1, 1), (28, 28)])
+def test_an_image_of_one_colour_has_nothing_to_see(mode, size):
+    with pytest.raises(DataError, match="nothing to see"):
+        predict.prepare(Image.new(mode, size))
+
+
+def test_a_photograph_that_was_taken_sideways_is_turned_upright(sample, tmp_path):
+    image = Image.fromarray(sample.test.images[150])
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be shown turned by 90 degrees clockwise
+    image.transpose(Image.Transpose.ROTATE_90).save(tmp_path / "sideways.png", exif=exif)
+    prepared = predict.prepare(predict.read_image(tmp_path / "sideways.png"))
+    assert (prepared == sample.test.images[150]).all()
+
+
+def test_a_picture_too_large_to_be_one_digit_is_refused_before_it_is_unpacked(
+    tmp_path, monkeypatch
+):
+    Image.new("L", (300, 300)).save(tmp_path / "large.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 300 * 300 - 1)
+    with pytest.raises(DataError, match="too large"):
+        predict.read_image(tmp_path / "large.png")
+
+
+@pytest.fixture
+def digit_files(sample, tmp_path):
+    """A 3 and an 8 as files."""
+    paths = [tmp_path / "three.png", tmp_path / "eight.jpg"]
+    for path, i in zip(paths, (350, 850), strict=True):
+        enlarged(Image.fromarray(255 - sample.test.images[i])).save(path)
+    return paths
+
+
+class TestTheCommand:
+    def test_prints_the_digit_and_ten_probabilities_of_each_image(self, model, digit_files):
+        shown = run_module("scratchnet.predict", *digit_files, "--model", model)
+        assert shown.returncode == 0, shown.stderr
+        lines = shown.stdout.splitlines()
+        assert lines[0].startswith(f"{digit_files[0]}: 3 (")
+        assert lines[2].startswith(f"{digit_files[1]}: 8 (")
+        assert lines[1].count("%") == lines[3].count("%") == 10
+
+    def test_prints_json_for_other_programs(self, model, digit_files):
+        shown = run_module("scratchnet.predict", *digit_files, "--model", model, "--json")
+        found = json.loads(shown.stdout)
+        assert [entry["digit"] for entry in found] == [3, 8]
+        assert [entry["image"] for entry in found] == [str(path) for path in digit_files]
+        for entry in found:
+            assert sum(entry["probabilities"]) == pytest.approx(1, abs=1e-6)
+            assert np.argmax(entry["probabilities"]) == entry["digit"]
+
+    def test_shows_what_the_network_saw(self, model, digit_files, tmp_path):
+        show = tmp_path / "seen.png"
+        run_module("scratchnet.predict", *digit_files, "--model", model, "--show", show)
+        seen = np.asarray(Image.open(show))[4::8, 4::8]
+        expected = [predict.prepare(predict.read_image(path)) for path in digit_files]
+        assert (seen == np.hstack(expected)).all()
+
+    def test_reads_the_good_images_and_names_the_bad_ones(self, model, digit_files, tmp_path):
+        bad = {
+            "missing.png": None,
+            "empty.png": b"",
+            "text.png": b"seven",
+            "cut.png": digit_files[0].read_bytes()[:200],
+        }
+        for name, content in bad.items():
+            if content is not None:
+                (tmp_path / name).write_bytes(content)
+        Image.new("L", (9, 9)).save(tmp_path / "blank.png")
+        images = [*(tmp_path / name for name in (*bad, "blank.png")), digit_files[0]]
+        shown = run_module("scratchnet.predict", *images, "--model", model)
+        assert shown.returncode == 3
+        assert shown.stdout.startswith(f"{digit_files[0]}: 3")
+        assert len(shown.stderr.splitlines()) == 1
+        for name in (*bad, "blank.png"):
+            assert name in shown.stderr
+
+    def test_refuses_a_file_that_is_no_checkpoint(self, digit_files):
+        shown = run_module("scratchnet.predict", digit_files[0], "--model", digit_files[1])
+        assert shown.returncode == 4
+        assert len(shown.stderr.splitlines()) == 1
+
+    def test_needs_a_model(self, digit_files):
+        shown = run_module("scratchnet.predict", digit_files[0])
+        assert shown.returncode == 2
+        assert "--model" in shown.stderr
+        assert len(shown.stderr.splitlines()) == 1

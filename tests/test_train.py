@@ -1,0 +1,348 @@
+"""The training command: what it prints, what it leaves behind, and that nothing is ever lost."""
+
+import csv
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from conftest import ROOT, run_module
+from PIL import Image
+
+from scratchnet import checkpoint, data
+
+FIGURES = ("samples", "curves", "confusion", "mistakes", "weights")
+# Small and quick, with a last batch that is smaller than the others, and every kind of state.
+OPTIONS = ("--epochs", 3, "--batch-size", 9, "--momentum", 0.5, "--weight-decay", 0.001)
+
+
+def train(folder, out, *options, **kwargs):
+    """Run the command on the digits in `folder`."""
+    return run_module("scratchnet.train", "--data-dir", folder, "--out", out, *options, **kwargs)
+
+
+@pytest.fixture(scope="module")
+def finished(digits_folder, tmp_path_factory):
+    """A run that nobody disturbed: its folder and what it printed."""
+    out = tmp_path_factory.mktemp("runs") / "undisturbed"
+    shown = train(digits_folder, out, *OPTIONS, "--log-interval", 20)
+    assert shown.returncode == 0, shown.stderr
+    return out, shown
+
+
+def weights(out):
+    tensors, _ = checkpoint.load(out / "model.safetensors")
+    return tensors
+
+
+def assert_same_weights(out, other):
+    assert weights(out).keys() == weights(other).keys()
+    for name, array in weights(out).items():
+        assert array.tobytes() == weights(other)[name].tobytes(), name
+
+
+class TestARun:
+    def test_first_says_what_data_what_network_and_what_kernel(self, finished, digits_folder):
+        lines = finished[1].stdout.splitlines()
+        assert lines[0].startswith("data    NOT MNIST: 525 training, 47 validation and 200 test")
+        assert str(digits_folder) in lines[0]
+        assert "checksums" in lines[1]
+        assert "784-128-64-10" in lines[2]
+        assert "784 x 128" in lines[3]
+        assert "109,386" in lines[6]
+        assert lines[7].startswith("kernel  numpy")
+
+    def test_prints_losses_a_line_an_epoch_and_the_result_but_no_bar_without_a_terminal(
+        self, finished
+    ):
+        shown = finished[1]
+        assert re.search(r"^Epoch \[2/3\], Step \[40/59\], Loss: \d\.\d{4}$", shown.stdout, re.M)
+        assert (
+            len(re.findall(r"^Epoch \[\d/3\]: training loss .* images/s$", shown.stdout, re.M)) == 3
+        )
+        assert re.search(r"^test    accuracy \d\d\.\d\d%, loss \d\.\d{4}", shown.stdout, re.M)
+        assert shown.stderr == ""
+
+    def test_leaves_its_configuration(self, finished, digits_folder):
+        config = json.loads((finished[0] / "config.json").read_text())
+        assert config["options"]["batch_size"] == 9
+        assert config["options"]["val_size"] == 47
+        assert config["options"]["hidden"] == [128, 64]
+        assert config["data"]["sha256"] == data.load("auto", digits_folder).sha256
+        assert config["versions"]["numpy"] == np.__version__
+
+    def test_leaves_a_row_of_history_an_epoch(self, finished):
+        with (finished[0] / "history.csv").open() as file:
+            rows = list(csv.DictReader(file))
+        assert [row["epoch"] for row in rows] == ["1", "2", "3"]
+        names = "epoch train_loss val_loss val_accuracy seconds images_per_second"
+        assert " ".join(rows[0]) == names
+        assert float(rows[2]["train_loss"]) < float(rows[0]["train_loss"])
+
+    def test_leaves_the_scores_of_the_weights_it_saved(self, finished, digits_folder):
+        from scratchnet.predict import load_network
+
+        metrics = json.loads((finished[0] / "metrics.json").read_text())
+        network = load_network(finished[0] / "model.safetensors")
+        test = data.load("auto", digits_folder).test
+        predicted = network.forward(data.to_unit_interval(test.images)).argmax(axis=1)
+        assert metrics["dataset"] == "custom"
+        assert metrics["test_accuracy"] == (predicted == test.labels).mean()
+        counts = np.array(metrics["confusion_matrix"])
+        assert counts.sum() == 200
+        assert np.trace(counts) == (predicted == test.labels).sum()
+        assert metrics["test_loss"] > 0
+        assert metrics["train_seconds"] > 0
+
+    def test_leaves_five_figures_that_show_something(self, finished):
+        assert {path.stem for path in (finished[0] / "figures").iterdir()} == set(FIGURES)
+        for name in FIGURES:
+            assert np.asarray(Image.open(finished[0] / "figures" / f"{name}.png")).std() > 0
+
+    def test_with_the_same_seed_leaves_the_same_files_but_for_times(
+        self, finished, digits_folder, tmp_path
+    ):
+        train(digits_folder, tmp_path, *OPTIONS)
+        names = ["config.json", "model.safetensors", *(f"figures/{name}.png" for name in FIGURES)]
+        config = json.loads((tmp_path / "config.json").read_text())
+        config["options"]["log_interval"] = 20  # the one option that differs
+        (tmp_path / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+        for name in names:
+            assert (tmp_path / name).read_bytes() == (finished[0] / name).read_bytes(), name
+        histories = [
+            (out / "history.csv").read_text().splitlines() for out in (tmp_path, finished[0])
+        ]
+        for line, other in zip(*histories, strict=True):
+            assert line.split(",")[:4] == other.split(",")[:4]
+        metrics = [
+            json.loads((out / "metrics.json").read_text()) for out in (tmp_path, finished[0])
+        ]
+        for scores in metrics:
+            del scores["train_seconds"]
+        assert metrics[0] == metrics[1]
+
+    def test_with_another_seed_leaves_other_weights(self, finished, digits_folder, tmp_path):
+        train(digits_folder, tmp_path, *OPTIONS, "--seed", 1, "--no-plots")
+        assert (weights(tmp_path)["linear1.W"] != weights(finished[0])["linear1.W"]).any()
+
+    def test_draws_nothing_and_holds_nothing_out_when_told_so(self, digits_folder, tmp_path):
+        shown = train(digits_folder, tmp_path, "--epochs", 1, "--val-size", 0, "--no-plots")
+        assert "572 training, 0 validation" in shown.stdout
+        assert not (tmp_path / "figures").exists()
+        assert (tmp_path / "history.csv").read_text().splitlines()[1].split(",")[2:4] == ["", ""]
+
+    def test_of_any_depth_and_of_a_batch_larger_than_the_data_works(self, digits_folder, tmp_path):
+        for hidden in ((), (7,), (9, 8, 7)):
+            out = tmp_path / str(len(hidden))
+            shown = train(
+                *(digits_folder, out, "--epochs", 1, "--hidden", *hidden),
+                *("--batch-size", 10_000, "--no-plots"),
+            )
+            assert shown.returncode == 0, shown.stderr
+            assert len(weights(out)) == 4 * (len(hidden) + 1)
+
+    def test_that_is_dry_leaves_no_file(self, digits_folder, tmp_path):
+        shown = run_module("scratchnet.train", "--data-dir", digits_folder, "--dry-run")
+        assert shown.returncode == 0, shown.stderr
+        assert "Step [1/1]" in shown.stdout
+        assert "test    accuracy" in shown.stdout
+        (folder,) = re.findall(r"run     (\S+) \(a dry run", shown.stdout)
+        assert not os.path.exists(folder)
+
+    def test_on_the_sample_says_so_in_its_first_line_and_its_results(self, tmp_path):
+        shown = run_module(
+            *("scratchnet.train", "--dataset", "sample", "--epochs", 1, "--out", tmp_path)
+        )
+        lines = shown.stdout.splitlines()
+        assert "SAMPLE" in lines[0]
+        assert "--dataset mnist" in lines[1]
+        assert "of the sample" in next(line for line in lines if line.startswith("test"))
+        assert json.loads((tmp_path / "metrics.json").read_text())["dataset"] == "sample"
+
+    def test_names_its_folder_after_the_date(self, digits_folder, tmp_path):
+        shown = subprocess.run(
+            [
+                sys.executable,
+                "-m",
+                "scratchnet.train",
+                "--data-dir",
+                digits_folder,
+                "--epochs",
+                "1",
+            ],
+            cwd=tmp_path,
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            check=True,
+        )
+        assert shown.returncode == 0
+        (folder,) = (tmp_path / "runs").iterdir()
+        assert (folder / "metrics.json").exists()
+
+
+def interrupt(folder, out, signum, after, *options):
+    """Start a run, send it the signal once it has printed a line that contains `after`."""
+    command = [sys.executable, "-m", "scratchnet.train", "--data-dir", folder, "--out", out]
+    command += ["--log-interval", 1, *options]
+    with subprocess.Popen(
+        [str(word) for word in command],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        for line in process.stdout:
+            if after in line:
+                process.send_signal(signum)
+                break
+        process.stdout.read()
+        return process.wait(timeout=60), process.stderr.read()
+
+
+class TestAnInterruptedRun:
+    @pytest.mark.parametrize(
+        ("signum", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)], ids=["SIGTERM", "Ctrl-C"]
+    )
+    @pytest.mark.parametrize("after", ["[1/3], Step [1/", "[2/3], Step [30/", "[3/3], Step [59/"])
+    def test_that_is_resumed_ends_with_the_same_bits(
+        self, finished, digits_folder, tmp_path, signum, code, after
+    ):
+        returncode, stderr = interrupt(digits_folder, tmp_path, signum, after, *OPTIONS)
+        assert returncode == code
+        (line,) = stderr.splitlines()
+        assert f"--resume {tmp_path / 'model.safetensors'}" in line
+
+        resumed = run_module(
+            *("scratchnet.train", "--resume", tmp_path / "model.safetensors"),
+            *("--data-dir", digits_folder, "--epochs", 3),
+        )
+        assert resumed.returncode == 0, resumed.stderr
+        assert_same_weights(tmp_path, finished[0])
+        same = [line.split(",")[:4] for line in (tmp_path / "history.csv").read_text().split()]
+        assert same == [
+            line.split(",")[:4] for line in (finished[0] / "history.csv").read_text().split()
+        ]
+
+    def test_can_go_on_for_more_epochs_elsewhere(self, finished, digits_folder, tmp_path):
+        half, rest = tmp_path / "half", tmp_path / "rest"
+        train(digits_folder, half, *OPTIONS, "--epochs", 1, "--no-plots")
+        model = half / "model.safetensors"
+        before = model.read_bytes()
+        resumed = train(digits_folder, rest, "--resume", model, "--epochs", 3, "--no-plots")
+        assert resumed.returncode == 0, resumed.stderr
+        assert_same_weights(rest, finished[0])
+        assert model.read_bytes() == before
+
+    def test_refuses_options_that_contradict_the_checkpoint(
+        self, finished, digits_folder, tmp_path
+    ):
+        shown = run_module(
+            *("scratchnet.train", "--resume", finished[0] / "model.safetensors"),
+            *("--data-dir", digits_folder, "--batch-size", 9, "--lr", 0.2, "--hidden", 20),
+        )
+        assert shown.returncode == 4
+        assert "--lr 0.2 (there 0.1)" in shown.stderr
+        assert "--hidden [20] (there [128, 64])" in shown.stderr
+        assert "--batch-size" not in shown.stderr
+
+    def test_refuses_to_go_on_with_other_data(self, finished):
+        shown = run_module(
+            "scratchnet.train", "--resume", finished[0] / "model.safetensors", "--dataset", "sample"
+        )
+        assert shown.returncode == 4
+        assert "other data" in shown.stderr
+
+
+class TestAMistake:
+    """One line, the exit code of its kind, no traceback, and every file as it was before."""
+
+    @staticmethod
+    def assert_refused(shown, code, words):
+        assert shown.returncode == code, shown.stderr
+        assert len(shown.stderr.splitlines()) == 1, shown.stderr
+        assert words in shown.stderr
+        assert "Traceback" not in shown.stderr
+
+    @pytest.mark.parametrize(
+        ("options", "words"),
+        [
+            (["--epochs", 0], "--epochs: 0 must be at least 1"),
+            (["--epochs", "many"], "--epochs: invalid whole number value: 'many'"),
+            (["--batch-size", -1], "--batch-size"),
+            (["--lr", "nan"], "--lr: nan must be a finite number over 0"),
+            (["--lr", 0], "--lr: 0 must be"),
+            (["--lr", "inf"], "--lr"),
+            (["--momentum", -0.5], "--momentum"),
+            (["--weight-decay", "inf"], "--weight-decay"),
+            (["--hidden", 128, 0], "--hidden: 0 must be at least 1"),
+            (["--seed", 1.5], "--seed"),
+            (["--seed", -1], "--seed"),
+            (["--threads", 0], "--threads"),
+            (["--threads", 100_000], "--threads: 100000 must be from 1 to"),
+            (["--val-size", 10_000], "--val-size: 10,000 validation images"),
+            (["--matmul", "magic"], "known are numpy"),
+            (["--dataset", "cifar"], "--dataset"),
+            (["--learning-rate", 1], "--learning-rate"),
+        ],
+    )
+    def test_in_the_options_is_2(self, digits_folder, tmp_path, options, words):
+        self.assert_refused(train(digits_folder, tmp_path / "out", *options), 2, words)
+        assert not (tmp_path / "out").exists()
+
+    def test_in_a_choice_of_two_data_sets_is_2(self, digits_folder, tmp_path):
+        shown = train(digits_folder, tmp_path / "out", "--dataset", "sample")
+        self.assert_refused(shown, 2, "--data-dir")
+
+    def test_in_the_data_is_3(self, tmp_path):
+        shown = train(tmp_path / "nowhere", tmp_path / "out")
+        self.assert_refused(shown, 3, str(tmp_path / "nowhere"))
+        assert not (tmp_path / "out").exists()
+
+    def test_in_the_checkpoint_is_4(self, finished, digits_folder, tmp_path):
+        content = bytearray((finished[0] / "model.safetensors").read_bytes())
+        content[-1000] ^= 1
+        path = tmp_path / "model.safetensors"
+        path.write_bytes(content)
+        shown = run_module("scratchnet.train", "--resume", path, "--data-dir", digits_folder)
+        self.assert_refused(shown, 4, "SHA-256")
+        assert path.read_bytes() == content
+
+    def test_in_the_learning_rate_is_5_and_keeps_the_last_good_checkpoint(
+        self, digits_folder, tmp_path
+    ):
+        train(digits_folder, tmp_path, *OPTIONS, "--lr", 1e30, "--epochs", 1)
+        shown = train(digits_folder, tmp_path, "--lr", 1e30)
+        self.assert_refused(shown, 5, "the loss is nan at Epoch [1/10], step 2")
+        assert "nothing saved" in shown.stderr
+
+    def test_in_the_place_for_the_files_is_6(self, digits_folder, tmp_path):
+        (tmp_path / "file").write_text("mine")
+        for out in (tmp_path / "file", tmp_path / "file" / "below"):
+            self.assert_refused(train(digits_folder, out), 6, str(tmp_path / "file"))
+        assert (tmp_path / "file").read_text() == "mine"
+
+    def test_of_two_runs_in_one_folder_is_6(self, digits_folder, tmp_path):
+        import filelock
+
+        with filelock.FileLock(tmp_path / ".lock"):
+            shown = train(digits_folder, tmp_path)
+        self.assert_refused(shown, 6, "in use by another run")
+
+    def test_of_a_second_run_over_a_finished_one_is_2(self, finished, digits_folder):
+        before = (finished[0] / "model.safetensors").read_bytes()
+        shown = train(digits_folder, finished[0])
+        self.assert_refused(shown, 2, "holds a run")
+        assert (finished[0] / "model.safetensors").read_bytes() == before
+
+
+def test_three_epochs_of_the_full_mnist_read_over_96_percent(mnist, tmp_path):
+    shown = run_module(
+        *("scratchnet.train", "--data-dir", mnist.origin, "--epochs", 3, "--out", tmp_path),
+        *("--no-plots", "--seed", 3),
+    )
+    assert shown.returncode == 0, shown.stderr
+    assert json.loads((tmp_path / "metrics.json").read_text())["test_accuracy"] > 0.96
