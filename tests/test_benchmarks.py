@@ -1,8 +1,8 @@
 """The contenders of the benchmarks compute the same network, so nobody wins by doing less."""
 
-from benchmarks import bare_numpy
 from test_network import rng
 
+from benchmarks import bare_numpy
 from scratchnet import MLP, SGD, data, softmax_cross_entropy
 
 
