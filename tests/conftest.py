@@ -84,6 +84,27 @@ def mnist():
         pytest.skip(f"needs the full MNIST: {error}")
 
 
+@pytest.fixture(scope="session")
+def digits():
+    """The full MNIST where it lies on this machine, else the sample; nothing is downloaded."""
+    import pooch
+
+    cached = Path(pooch.os_cache("scratchnet"), f"{data.TEST_LABELS}.gz").is_file()
+    here = cached or "SCRATCHNET_DATA_DIR" in os.environ
+    return data.load("mnist" if here else "sample")
+
+
+@pytest.fixture(scope="session")
+def pictures(digits):
+    """torchvision's reading of the training images in `digits`."""
+    from torch_ref import data as torch_data  # only here: importing torch takes seconds
+
+    with torch_data.torchvision_folder(digits) as root:
+        return torch_data.datasets.MNIST(
+            root, train=True, transform=torch_data.transforms.ToTensor()
+        )
+
+
 @pytest.fixture
 def no_data_dir(monkeypatch):
     """Without $SCRATCHNET_DATA_DIR, as on a user's machine."""

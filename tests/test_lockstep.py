@@ -1,0 +1,342 @@
+"""The heart of the project: by hand and in PyTorch, the same number in every place."""
+
+from itertools import islice
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import scratchnet
+from scratchnet import kernels
+from torch_ref import data, lockstep, model, report
+from torch_ref.lockstep import Lockstep
+
+FLOATS = ["float32", "float64"]
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """PyTorch's threads and NumPy's, each spinning while the other works, halve the speed."""
+    with lockstep.threadpool_limits(1):
+        yield
+
+
+def walk(digits, pictures, dtype, steps, *, momentum=0.0, weight_decay=0.0, lr=0.1):
+    """Walk the default network through real batches; return the Summary."""
+    mlp = scratchnet.MLP((784, 128, 64, 10), rng=np.random.default_rng(0), dtype=dtype)
+    sgd = scratchnet.SGD(mlp, lr, momentum, weight_decay)
+    summary = report.Summary()
+    walked = lockstep.walk(Lockstep(mlp, sgd), digits, pictures, 32, seed=0, dtype=dtype)
+    for step in islice(walked, steps):
+        summary.add(step)
+    return summary
+
+
+def one_step(mlp, x, labels, loss_function=scratchnet.softmax_cross_entropy, lr=0.1):
+    """Take one step on arrays x (B, I) and labels (B,); return the Step."""
+    pair = Lockstep(mlp, scratchnet.SGD(mlp, lr), loss_function)
+    return pair.step((x, labels), (torch.from_numpy(x), torch.from_numpy(labels)))
+
+
+def failures(step):
+    return [f"{v.name} {v.excess:.3g}" for v in step.verdicts if not v.ok] + [
+        flip for flip in step.flips if not flip.excused
+    ]
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_every_tensor_of_200_real_batches_is_pytorchs(digits, pictures, dtype):
+    summary = walk(digits, pictures, dtype, steps=200)
+
+    assert summary.ok, str(summary)
+    assert summary.steps == 200
+    # x, labels, loss; 2 x 2 hidden z, a and their gradients, logits; 3 x 2 parameters and gradients
+    assert len(summary.worst) == 3 + 8 + 2 + 12
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_every_tensor_is_pytorchs_with_momentum_and_weight_decay(digits, pictures, dtype):
+    summary = walk(digits, pictures, dtype, 200, lr=0.05, momentum=0.9, weight_decay=1e-3)
+
+    assert summary.ok, str(summary)
+    assert len(summary.worst) == 3 + 8 + 2 + 18  # and the velocities
+
+
+@pytest.mark.slow
+def test_a_free_running_float64_epoch_stays_within_1e_12_of_pytorchs(digits, pictures):
+    steps = -(-len(pictures) // 32)
+
+    summary = walk(digits, pictures, "float64", steps)
+
+    assert summary.ok, str(summary)
+    assert summary.steps == (1875 if digits.name == "mnist" else 125)
+    off, name, number = summary.drift
+    assert 0 < off < 1e-12, f"{name} in step {number}"
+
+
+@pytest.mark.slow
+def test_float64_predictions_agree_on_every_test_image_after_training_apart(digits, pictures):
+    x = scratchnet.data.to_unit_interval(digits.train.images, np.float64)  # (N,784)
+    mlp = scratchnet.MLP((784, 128, 64, 10), rng=np.random.default_rng(0), dtype=np.float64)
+    sgd = scratchnet.SGD(mlp, 0.1)
+    theirs = model.to_torch(mlp)
+    their_sgd = torch.optim.SGD(theirs.parameters(), 0.1)
+    criterion = torch.nn.CrossEntropyLoss()
+
+    for images, labels in scratchnet.data.batches(x, digits.train.labels, 32, seed=0, epoch=1):
+        _, dlogits = scratchnet.softmax_cross_entropy(mlp.forward(images), labels)
+        mlp.backward(dlogits)
+        sgd.step()
+
+        their_sgd.zero_grad()
+        criterion(theirs(torch.from_numpy(images)), torch.from_numpy(labels)).backward()
+        their_sgd.step()
+
+    test = scratchnet.data.to_unit_interval(digits.test.images, np.float64)  # (N,784)
+    with torch.no_grad():
+        their_logits = theirs(torch.from_numpy(test)).numpy()
+    our_logits = mlp.forward(test)
+    np.testing.assert_array_equal(our_logits.argmax(axis=1), their_logits.argmax(axis=1))
+    assert (our_logits.argmax(axis=1) == digits.test.labels).mean() > 0.85  # it has learned
+    assert np.abs(our_logits - their_logits).max() < 1e-12
+
+
+# --- any network, any batch ---------------------------------------------------------------------
+
+SIZES = st.lists(st.integers(1, 40), min_size=2, max_size=6)
+LABELS = st.sampled_from(["any", "all the same", "all right"])
+
+
+def draw_case(sizes, n_images, dtype, seed, *, scale=1.0, shift=0.0, labels="any"):
+    """Return (mlp, x, labels): `scale` stretches the logits, `shift` moves the hidden biases."""
+    rng = np.random.default_rng(seed)
+    mlp = scratchnet.MLP(sizes, rng=rng, dtype=dtype)
+    for hidden in mlp.linears[:-1]:
+        hidden.b += shift
+    mlp.linears[-1].W *= scale
+    x = rng.random((n_images, sizes[0])).astype(dtype)  # (B,I)
+    x[rng.random(x.shape) < 0.5] = 0  # as most pixels of a digit
+    if labels == "any":
+        targets = rng.integers(sizes[-1], size=n_images)
+    elif labels == "all right":  # where p - 1 cancels
+        targets = mlp.forward(x).argmax(axis=1)
+    else:
+        targets = np.full(n_images, rng.integers(sizes[-1]))
+    return mlp, x, targets
+
+
+@settings(max_examples=1000, deadline=None)
+@given(
+    sizes=SIZES,
+    n_images=st.integers(1, 40),
+    dtype=st.sampled_from(FLOATS),
+    seed=st.integers(0, 2**32),
+    labels=LABELS,
+    momentum=st.sampled_from([0.0, 0.5, 0.9]),
+    weight_decay=st.sampled_from([0.0, 1e-4, 0.1]),
+)
+def test_any_network_takes_three_steps_like_pytorchs(
+    sizes, n_images, dtype, seed, labels, momentum, weight_decay
+):
+    mlp, x, targets = draw_case(sizes, n_images, dtype, seed, labels=labels)
+    pair = Lockstep(mlp, scratchnet.SGD(mlp, 0.1, momentum, weight_decay))
+
+    for _ in range(3):
+        step = pair.step((x, targets), (torch.from_numpy(x), torch.from_numpy(targets)))
+
+        assert not failures(step)
+
+
+@settings(max_examples=1500, deadline=None)
+@given(
+    sizes=SIZES,
+    n_images=st.integers(1, 40),
+    dtype=st.sampled_from(FLOATS),
+    seed=st.integers(0, 2**32),
+    labels=LABELS,
+    scale=st.sampled_from([0.0, 1e-30, 1e-3, 30.0, 1e3, 1e4]),
+    shift=st.sampled_from([0.0, -100.0, 100.0]),
+)
+def test_extreme_logits_and_dead_or_saturated_layers_are_pytorchs_too(
+    sizes, n_images, dtype, seed, labels, scale, shift
+):
+    mlp, x, targets = draw_case(
+        sizes, n_images, dtype, seed, scale=scale, shift=shift, labels=labels
+    )
+
+    step = one_step(mlp, x, targets)
+
+    assert not failures(step)
+    if shift == -100:
+        assert not any(step.theirs[name].any() for name in step.theirs if name.startswith("a"))
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("logit", [1e4, -1e4])
+def test_one_enormous_logit_overflows_on_neither_side(dtype, logit):
+    mlp = scratchnet.MLP((3, 4), rng=np.random.default_rng(0), dtype=dtype)
+    mlp.linears[0].b[1] = logit
+    x = np.random.default_rng(1).random((8, 3)).astype(dtype)  # (8,3)
+
+    for label in range(4):
+        step = one_step(mlp, x, np.full(8, label))
+
+        assert not failures(step)
+        assert np.isfinite(step.ours["loss"])
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_images_of_one_batch_with_logits_far_apart_do_not_disturb_each_other(dtype):
+    mlp = scratchnet.MLP((2, 3), rng=np.random.default_rng(0), dtype=dtype)
+    x = np.array([[1e4, 0], [-1e4, 0], [0, 1]], dtype)  # (3,2)
+
+    assert not failures(one_step(mlp, x, np.array([0, 1, 2])))
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_a_pre_activation_of_exactly_0_lets_no_gradient_through_on_either_side(dtype):
+    mlp = scratchnet.MLP((6, 5, 4, 3), rng=np.random.default_rng(0), dtype=dtype)
+    for hidden in mlp.linears[:-1]:
+        hidden.W[:, 0] = hidden.b[0] = 0  # unit 0 of each hidden layer answers 0 to everything
+    x = np.random.default_rng(1).random((7, 6)).astype(dtype)  # (7,6)
+
+    step = one_step(mlp, x, np.arange(7) % 3)
+
+    assert not failures(step)
+    assert not step.ours["z1"][:, 0].any()
+    assert not step.ours["dz1"][:, 0].any()
+    assert step.ours["da1"][:, 0].any()
+
+
+def test_a_batch_is_judged_by_what_torchvision_reads(digits, pictures):
+    mlp = scratchnet.MLP((784, 10), rng=np.random.default_rng(0))
+    pair = Lockstep(mlp, scratchnet.SGD(mlp, 0.1))
+    theirs = next(data.batches(pictures, 32, seed=0, epoch=1))
+    x, labels = (side.numpy().copy() for side in theirs)
+    x[3, 400] += 1 / 255  # one pixel, by one of its 256 levels
+
+    step = pair.step((x, labels), theirs)
+
+    assert failures(step)[0].startswith("x ")
+
+
+def test_the_last_batch_of_an_epoch_may_be_smaller_and_is_not_dropped(digits, pictures):
+    few = scratchnet.data.Split(digits.train.images[:70], digits.train.labels[:70])
+    x = scratchnet.data.to_unit_interval(few.images)  # (70,784)
+    subset = torch.utils.data.Subset(pictures, range(70))
+    mlp = scratchnet.MLP((784, 16, 10), rng=np.random.default_rng(0))
+    pair = Lockstep(mlp, scratchnet.SGD(mlp, 0.1))
+
+    sizes = []
+    for ours, theirs in zip(
+        scratchnet.data.batches(x, few.labels, 32, seed=0, epoch=1),
+        data.batches(subset, 32, seed=0, epoch=1),
+        strict=True,
+    ):
+        assert not failures(pair.step(ours, theirs))
+        sizes.append(len(ours[1]))
+
+    assert sizes == [32, 32, 6]
+
+
+# --- ReLUs on the edge --------------------------------------------------------------------------
+
+
+def backwards_sum(a, b):
+    """A product as honest as any other, that adds its terms up in the opposite order."""
+    return a[:, ::-1] @ b[::-1]
+
+
+def on_the_edge(dtype, matmul=np.matmul):
+    """Return (mlp, x, labels) with pre-activations that are 0 up to rounding, of either sign."""
+    rng = np.random.default_rng(0)
+    mlp = scratchnet.MLP((200, 300, 3), rng=rng, dtype=dtype, matmul=matmul)
+    x = rng.random((1, 200)).astype(dtype)  # (1,200)
+    first = mlp.linears[0]
+    first.b[:] = -(x @ first.W)[0]  # (300,)
+    first.b += (rng.standard_normal(300) * np.finfo(dtype).eps / 2).astype(dtype)
+    return mlp, x, np.array([1])
+
+
+def test_a_float32_relu_within_rounding_of_0_may_take_either_side_and_is_named():
+    step = one_step(*on_the_edge("float32", backwards_sum))
+
+    assert step.flips
+    assert not failures(step)
+    for flip in step.flips:
+        assert flip.name == "z1"
+        assert (flip.ours > 0) != (flip.theirs > 0)
+        assert 0 < max(abs(flip.ours), abs(flip.theirs)) <= flip.band < 1e-3
+
+
+def test_a_float64_relu_on_another_side_is_never_excused():
+    step = one_step(*on_the_edge("float64", backwards_sum))
+
+    assert step.flips
+    assert not step.ok
+    assert not any(flip.excused for flip in step.flips)
+
+
+def test_a_float32_relu_beyond_its_error_band_is_not_excused():
+    mlp, x, labels = on_the_edge("float32", lambda a, b: a @ b + np.float32(0.01))
+
+    step = one_step(mlp, x, labels)
+
+    assert step.flips
+    assert not step.ok
+    assert not all(flip.excused for flip in step.flips)
+
+
+# --- the command --------------------------------------------------------------------------------
+
+
+def test_the_command_shows_every_tensor_and_passes(capsys, tmp_path):
+    figure = tmp_path / "drift.png"
+
+    lockstep.main(["--steps", "3", "--dataset", "sample", "--free-run", str(figure)])
+
+    shown = capsys.readouterr().out
+    for tensor in ("z1", "a1", "logits", "loss", "dlogits", "dW1", "db3", "da2", "dz1", "W2"):
+        assert f"\n{tensor} " in shown
+    assert "PASS" in shown
+    assert figure.read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_report_names_flipped_relus():
+    summary = report.Summary()
+    summary.add(one_step(*on_the_edge("float32", backwards_sum)))
+
+    assert summary.ok
+    assert f"{len(summary.flips)} ReLUs on different sides of 0" in str(summary)
+    assert f"step 1, image 0, unit {summary.flips[0].unit} of z1" in str(summary)
+
+
+def test_the_command_exits_with_1_when_a_kernel_is_one_percent_off(capsys, monkeypatch):
+    monkeypatch.setitem(kernels.LADDER, "off", lambda a, b: a @ b * a.dtype.type(1.01))
+
+    with pytest.raises(SystemExit) as stop:
+        lockstep.main(["--steps", "2", "--dataset", "sample", "--matmul", "off"])
+
+    assert stop.value.code == 1
+    shown = capsys.readouterr().out
+    assert "FAIL" in shown
+    assert "the first z1 in step 1" in shown
+
+
+def test_the_command_takes_every_option_of_the_recipe(capsys):
+    recipe = "--dtype float32 --hidden 20 --batch-size 7 --lr 0.01 --momentum 0.9"
+    more = "--weight-decay 0.01 --seed 5 --steps 2 --dataset sample"
+
+    lockstep.main([*recipe.split(), *more.split()])
+
+    shown = capsys.readouterr().out
+    assert "784-20-10 in float32, batches of 7" in shown
+    assert "lr 0.01, momentum 0.9, weight decay 0.01" in shown
+    assert "\nvW1 " in shown
+
+
+def test_an_unknown_kernel_is_a_usage_error():
+    with pytest.raises(scratchnet.cli.UsageError, match="no such"):
+        lockstep.main(["--steps", "1", "--dataset", "sample", "--matmul", "no such"])

@@ -1,0 +1,95 @@
+"""The PyTorch network is the same network: weights cross over and come back, bit for bit."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import scratchnet
+from torch_ref.model import TorchMLP, copy_velocities, from_torch, parameters, to_torch, velocities
+
+FLOATS = ["float32", "float64"]
+SIZES = [(784, 128, 64, 10), (3, 2), (1, 1, 1), (5, 4, 4, 4, 4, 2)]
+
+
+def network(sizes, dtype):
+    return scratchnet.MLP(sizes, rng=np.random.default_rng(0), dtype=dtype)
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("sizes", SIZES)
+def test_weights_survive_the_way_to_pytorch_and_back(sizes, dtype):
+    mlp = network(sizes, dtype)
+
+    back = from_torch(to_torch(mlp))
+
+    assert len(back.layers) == len(mlp.layers)
+    for (name, before), (same_name, after) in zip(mlp.parameters(), back.parameters(), strict=True):
+        assert name == same_name
+        assert after.dtype == before.dtype
+        np.testing.assert_array_equal(after, before)
+
+
+def test_a_linear_weight_is_the_transpose_of_ours():
+    mlp = network((3, 2), "float64")
+
+    linear = to_torch(mlp)[0]
+
+    assert linear.weight.shape == (2, 3)
+    np.testing.assert_array_equal(linear.weight.detach().numpy(), mlp.linears[0].W.T)
+
+
+def test_the_two_networks_share_no_memory():
+    mlp = network((3, 4, 2), "float64")
+    model = to_torch(mlp)
+    before = [array.copy() for _, array in mlp.parameters()]
+
+    with torch.no_grad():
+        for p in model.parameters():
+            p.zero_()
+
+    for (_, now), then in zip(mlp.parameters(), before, strict=True):
+        np.testing.assert_array_equal(now, then)
+
+
+def test_the_state_dict_loads_into_a_plain_sequential():
+    model = to_torch(network((4, 3, 2), "float32"))
+    plain = nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2))
+
+    plain.load_state_dict(model.state_dict())
+
+    x = torch.rand(5, 4)
+    assert torch.equal(plain(x), model(x))
+    np.testing.assert_array_equal(from_torch(plain).linears[1].W, plain[2].weight.detach().T)
+
+
+def test_pytorch_names_the_layers_as_a_user_expects():
+    assert [type(layer).__name__ for layer in TorchMLP((4, 3, 2))] == ["Linear", "ReLU", "Linear"]
+    assert list(TorchMLP((4, 3, 2)).state_dict()) == ["0.weight", "0.bias", "2.weight", "2.bias"]
+
+
+def test_both_draw_their_weights_from_the_same_distribution():
+    ours = network((400, 300), "float64").linears[0]
+    torch.manual_seed(0)
+    theirs = dict(parameters(TorchMLP((400, 300), dtype=torch.float64)))
+
+    for mine, name in ((ours.W, "linear1.W"), (ours.b, "linear1.b")):
+        assert np.abs(mine).max() == pytest.approx(0.05, rel=0.02)  # the bound 1/√400
+        assert np.abs(theirs[name]).max() == pytest.approx(0.05, rel=0.02)
+        assert mine.std() == pytest.approx(theirs[name].std(), rel=0.1)
+
+
+def test_velocities_cross_over_bit_for_bit():
+    mlp = network((4, 3, 2), "float64")
+    sgd = scratchnet.SGD(mlp, 0.1, momentum=0.9)
+    for _, v in sgd.velocities:
+        v[:] = np.random.default_rng(1).random(v.shape)
+    optimiser = torch.optim.SGD(to_torch(mlp).parameters(), 0.1, momentum=0.9)
+
+    copy_velocities(sgd, optimiser)
+
+    for (name, ours), (same_name, theirs) in zip(
+        sgd.velocities, velocities(optimiser), strict=True
+    ):
+        assert name == same_name
+        np.testing.assert_array_equal(theirs, ours)

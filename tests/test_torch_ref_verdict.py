@@ -1,0 +1,205 @@
+"""The checker is checked: it must let honest rounding pass, and nothing else."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from torch_ref import exact, rounding, verdict
+
+FLOATS = ["float32", "float64"]
+
+
+def gradient(dtype, shape=(30, 20)):
+    return np.random.default_rng(0).standard_normal(shape).astype(dtype)
+
+
+def no_excuse():
+    """A rounding band of nothing."""
+    return 0.0
+
+
+WRONGS = {
+    "a NaN": lambda g: np.where(np.arange(g.size).reshape(g.shape) == 5, np.nan, g),
+    "all NaN": lambda g: np.full_like(g, np.nan),
+    "an infinity": lambda g: np.where(np.arange(g.size).reshape(g.shape) == 5, np.inf, g),
+    "zeros": np.zeros_like,
+    "1 % off": lambda g: g * g.dtype.type(1.01),
+    "the opposite sign": np.negative,
+    "transposed": lambda g: np.ascontiguousarray(g.T).reshape(g.shape),
+    "one element forgotten": lambda g: np.where(g == g.max(), 0, g).astype(g.dtype),
+    "two rows swapped": lambda g: g[[1, 0, *range(2, len(g))]],
+    "a thousand eps off": lambda g: g * (1 + 1000 * np.finfo(g.dtype).eps),
+    "another shape": lambda g: g.T,
+    "another dtype": lambda g: g.astype(np.float16),
+    "missing": lambda g: None,
+}
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("wrong", WRONGS)
+def test_a_wrong_gradient_fails(wrong, dtype):
+    g = gradient(dtype)
+
+    v = verdict.compare("dW", WRONGS[wrong](g), g, no_excuse)
+
+    assert not v.ok
+    assert v.word == "FAIL"
+    assert v.excess > 1
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_nan_against_nan_fails_too(dtype):
+    g = np.full((3, 2), np.nan, dtype)
+
+    assert not verdict.compare("dW", g, g, no_excuse).ok
+    assert not verdict.compare("loss", g[0, 0], g[0, 0], no_excuse).ok
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_infinity_against_infinity_fails_too(dtype):
+    g = np.full((3, 2), np.inf, dtype)
+
+    assert not verdict.compare("z", g, g, no_excuse).ok
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_something_against_nothing_fails(dtype):
+    nothing = np.zeros((3, 2), dtype)
+
+    assert verdict.compare("dW", nothing, nothing, no_excuse).ok
+    assert not verdict.compare("dW", nothing + np.finfo(dtype).tiny, nothing, no_excuse).ok
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_the_limits_are_128_eps_of_the_largest_element_and_64_eps_of_the_norm(dtype):
+    eps = np.finfo(dtype).eps
+    flat = np.ones(100, dtype)  # norm 10: the largest element decides
+    lone = np.eye(1, 100, dtype=dtype)[0]  # norm 1: the norm decides
+    first = np.eye(1, 100, dtype=dtype)[0]
+
+    assert verdict.compare("g", flat + 128 * eps * first, flat, no_excuse).ok
+    assert not verdict.compare("g", flat + 130 * eps * first, flat, no_excuse).ok
+    assert verdict.compare("g", lone + 64 * eps * first, lone, no_excuse).ok
+    assert not verdict.compare("g", lone + 66 * eps * first, lone, no_excuse).ok
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_the_limit_of_the_loss_is_8_eps(dtype):
+    loss, eps = np.array(1, dtype), np.finfo(dtype).eps
+
+    assert verdict.compare("loss", loss + 8 * eps, loss, no_excuse).ok
+    assert not verdict.compare("loss", loss + 9 * eps, loss, no_excuse).ok
+
+
+def test_images_and_labels_must_have_the_same_bits():
+    x, labels = gradient("float32"), np.array([1, 2, 3])
+
+    assert verdict.compare("x", x.copy(), x).ok
+    assert not verdict.compare("x", np.nextafter(x, np.float32(9)), x).ok
+    assert not verdict.compare("labels", np.array([1, 2, 4]), labels).ok
+
+
+def test_a_band_excuses_element_by_element_and_says_so():
+    theirs = np.array([1e-9, 1e-9])  # what is left of two sums that cancel
+    ours = theirs + np.array([1e-12, 0])
+
+    inside = verdict.compare("db", ours, theirs, lambda: np.array([2e-12, 0]))
+    beside = verdict.compare("db", ours, theirs, lambda: np.array([0, 2e-12]))
+
+    assert inside.word == "ok, cancels"
+    assert inside.band == pytest.approx(0.5, rel=1e-3)
+    assert not beside.ok
+
+
+def test_a_band_is_not_asked_while_the_strict_criterion_holds():
+    g = gradient("float64")
+
+    def never():
+        raise AssertionError
+
+    assert verdict.compare("dW", g * (1 + 2e-16), g, never).ok
+
+
+# --- the bands ----------------------------------------------------------------------------------
+
+
+@settings(max_examples=500, deadline=None)
+@given(
+    shape=st.tuples(st.integers(1, 20), st.integers(1, 300), st.integers(1, 20)),
+    seed=st.integers(0, 2**32),
+    exponent=st.integers(-30, 15),
+)
+def test_every_order_of_summation_stays_inside_the_band_of_a_product(shape, seed, exponent):
+    m, k, n = shape
+    rng = np.random.default_rng(seed)
+    a = (rng.standard_normal((m, k)) * 10.0**exponent).astype(np.float32)  # (M,K)
+    b = rng.standard_normal((k, n)).astype(np.float32)  # (K,N)
+    order = rng.permutation(k)
+
+    ours = a[:, order] @ b[order]  # (M,N)
+    theirs = a.astype(np.float64) @ b.astype(np.float64)  # (M,N), far inside
+    band = rounding.product_band((a, a), (b, b))
+
+    assert (np.abs(ours - theirs) <= band).all()
+
+
+def test_the_band_of_a_product_grows_by_what_came_in_different():
+    a1, a2, b = gradient("float64"), gradient("float64") + 1e-3, gradient("float64").T
+
+    band = rounding.product_band((a1, a2), (b, b))
+
+    assert (np.abs(a1 @ b - a2 @ b) <= band).all()
+    assert (rounding.product_band((a1, a1), (b, b)) < 1e-12).all()
+
+
+def test_no_band_is_promised_for_sums_too_long_for_the_format():
+    with pytest.raises(ValueError, match="no bound"):
+        rounding.gamma(2**24, np.finfo(np.float32).eps)
+
+
+@settings(max_examples=500, deadline=None)
+@given(
+    n_images=st.integers(1, 30),
+    n_classes=st.integers(1, 20),
+    seed=st.integers(0, 2**32),
+    scale=st.sampled_from([0.0, 1e-3, 1.0, 10.0, 1e4]),
+    right=st.booleans(),
+)
+def test_float32_losses_and_their_gradients_stay_inside_their_bands(
+    n_images, n_classes, seed, scale, right
+):
+    from scratchnet import softmax_cross_entropy
+
+    rng = np.random.default_rng(seed)
+    logits = (rng.standard_normal((n_images, n_classes)) * scale).astype(np.float32)  # (B,C)
+    labels = logits.argmax(axis=1) if right else rng.integers(n_classes, size=n_images)
+
+    loss, dlogits = softmax_cross_entropy(logits, labels)
+    true_loss, true_dlogits = softmax_cross_entropy(logits.astype(np.float64), labels)
+
+    assert abs(loss - true_loss) <= rounding.loss_band((logits, logits), labels)
+    band = rounding.dlogits_band((logits, logits), (dlogits, true_dlogits))
+    assert (np.abs(dlogits - true_dlogits) <= band).all()
+
+
+def test_the_band_of_a_usual_gradient_is_far_below_one_percent():
+    rng = np.random.default_rng(0)
+    logits = rng.standard_normal((32, 10)).astype(np.float32)  # (B,C)
+    p = np.exp(rounding._log_softmax(logits))  # (B,C)
+    dlogits = (p - np.eye(10)[rng.integers(10, size=32)]) / 32  # (B,C)
+
+    band = rounding.dlogits_band((logits, logits), (dlogits, dlogits))
+
+    assert (band < 1e-4 * np.abs(dlogits).max()).all()
+
+
+# --- the third judge ----------------------------------------------------------------------------
+
+
+def test_an_error_is_counted_in_eps_of_the_largest_element():
+    true = np.array([1.0, -2.0], np.longdouble)
+
+    assert exact.error(np.array([1.0, -2.0]), true) == 0
+    off = np.array([1 + 2 * np.finfo(np.float64).eps, -2.0])
+    assert exact.error(off, true) == pytest.approx(1)

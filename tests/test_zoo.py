@@ -1,0 +1,85 @@
+"""Every classic bug is caught, and the right network is not."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+from threadpoolctl import threadpool_limits
+
+import scratchnet
+from torch_ref import zoo
+from torch_ref.bugs import BUGS, Bug
+
+ROOT = Path(__file__).parents[1]
+by_name = pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.name)
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    with threadpool_limits(1):
+        yield
+
+
+@by_name
+def test_a_planted_bug_is_caught(bug, digits, pictures):
+    caught = zoo.catch(zoo.import_planted(bug), digits, pictures)
+
+    assert caught is not None
+    assert caught.factor > 1e6  # not by a hair: the smallest of them is single precision
+
+
+def test_the_right_network_is_not_caught(digits, pictures):
+    assert zoo.catch(zoo.import_planted(zoo.RIGHT), digits, pictures) is None
+
+
+def test_every_bug_has_a_name_of_its_own_and_there_are_many():
+    assert len({bug.name for bug in BUGS}) == len(BUGS) >= 33
+
+
+def test_planting_leaves_the_package_as_it_was():
+    modules = {name: m for name, m in sys.modules.items() if name.startswith("scratchnet")}
+    source = Path(scratchnet.layers.__file__).read_bytes()
+
+    planted = zoo.import_planted(BUGS[0])
+
+    assert planted.ReLU is not scratchnet.ReLU
+    assert Path(scratchnet.layers.__file__).read_bytes() == source
+    assert modules == {n: m for n, m in sys.modules.items() if n.startswith("scratchnet")}
+
+
+def test_a_bug_whose_line_has_changed_is_reported(tmp_path):
+    with pytest.raises(ValueError, match="exactly once"):
+        zoo.plant(Bug("old", "layers.py", (("no such line", ""),)), tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("bug", [BUGS[1], BUGS[-1]], ids=lambda bug: bug.name)
+def test_the_other_tests_turn_red_when_a_bug_is_planted(bug):
+    assert zoo.first_red_test(bug)
+
+
+def test_the_recorded_results_are_about_these_bugs_and_all_were_caught():
+    rows = json.loads(zoo.RESULTS.read_text())["rows"]
+
+    right, *planted = rows
+    assert right["factor"] is None
+    assert right["red_test"] is None
+    assert [(row["bug"], row["edits"]) for row in planted] == [
+        (bug.name, [list(edit) for edit in bug.edits]) for bug in BUGS
+    ]
+    assert all(row["factor"] and row["red_test"] for row in planted)
+
+
+def test_the_table_of_the_readme_is_the_recorded_one(tmp_path):
+    results = json.loads(zoo.RESULTS.read_text())
+    page = tmp_path / "README.md"
+    page.write_text(f"before\n{zoo.OPEN}\nold\n{zoo.CLOSE}\nafter\n")
+
+    zoo.write_into(page, zoo.table(results))
+
+    text = page.read_text()
+    assert text == f"before\n{zoo.OPEN}\n{zoo.table(results)}\n{zoo.CLOSE}\nafter\n"
+    readme = ROOT / "README.md"
+    if readme.exists() and zoo.OPEN in readme.read_text():
+        assert zoo.table(results) in readme.read_text()

@@ -1,0 +1,38 @@
+"""The third judge: the same step with eleven more bits, to say whose rounding is smaller.
+
+Two computations that differ by 3 eps may be off by 1 and by 2, or by 100 and by 103. On x86,
+`np.longdouble` is the processor's 80-bit format (eps 1.1e-19, 2048 times finer than float64); each
+side's distance from it is that side's own error. On machines where longdouble is float64 itself,
+only float32 can be judged.
+"""
+
+import numpy as np
+
+import scratchnet
+from torch_ref import trace
+
+
+def can_judge(dtype):
+    """Whether longdouble is finer than dtype by enough to count as exact beside it."""
+    return np.finfo(np.longdouble).eps < np.finfo(dtype).eps / 100
+
+
+def exact_step(before, optimiser, x, labels):
+    """Return the trace of a step in longdouble, from the state `before` and by the same SGD."""
+    last = sum(name.startswith("W") for name in before)
+    sizes = [len(before["W1"]), *(before[f"W{i}"].shape[1] for i in range(1, last + 1))]
+    mlp = scratchnet.MLP(sizes, rng=np.random.default_rng(0), dtype=np.longdouble)
+    sgd = scratchnet.SGD(mlp, optimiser.lr, optimiser.momentum, optimiser.weight_decay)
+    for pairs, prefix in ((mlp.parameters(), ""), (sgd.velocities, "v")):
+        for name, array in pairs:
+            number, kind = name.removeprefix("linear").split(".")
+            array[:] = before[f"{prefix}{kind}{number}"]
+    x = x.astype(np.longdouble)  # (B,784)
+    return trace.trace_scratchnet(mlp, sgd, scratchnet.softmax_cross_entropy, x, labels)
+
+
+def error(tensor, exact):
+    """Return the largest error of a tensor, in eps of its largest element."""
+    top = np.abs(exact).max()
+    off = np.abs(tensor - exact).max()
+    return float(off / top / np.finfo(tensor.dtype).eps) if off else 0.0

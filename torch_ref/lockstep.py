@@ -1,0 +1,191 @@
+"""Watch two networks, one by hand and one in PyTorch, compute the same 270,000 numbers a step.
+
+    state ──┬─> scratchnet ──> every tensor of the step ──┐
+            │                                             ├──> verdicts
+            └─> PyTorch ─────> every tensor of the step ──┘
+    twin ─────> PyTorch ─────> parameters that are never synchronised ──> drift
+
+Before each step PyTorch is given scratchnet's parameters and velocities, so that every step is
+judged by itself. Its twin gets the initial weights only and trains alone from there: how far it
+drifts off shows what differences of rounding add up to.
+
+    python -m torch_ref.lockstep --steps 1875 --dtype float64
+"""
+
+import sys
+from dataclasses import dataclass
+from itertools import count, islice
+
+import numpy as np
+import torch
+from threadpoolctl import threadpool_limits
+from tqdm import tqdm
+
+import scratchnet
+from scratchnet import cli
+from scratchnet.train import kernel
+from torch_ref import data, model, report, trace, verdict
+
+
+@dataclass(frozen=True)
+class Flip:
+    """A ReLU that is on in one network and off in the other, as z lies within rounding of 0."""
+
+    step: int
+    name: str  # of the pre-activation: "z1"
+    image: int
+    unit: int
+    ours: float
+    theirs: float
+    band: float  # how far from 0 rounding can carry z; 0 where nothing is excused
+
+    @property
+    def excused(self):
+        return max(abs(self.ours), abs(self.theirs)) <= self.band
+
+
+@dataclass(frozen=True)
+class Step:
+    """What one step of the walk has shown; steps are numbered from 1."""
+
+    number: int
+    before: dict  # the state that both sides started from
+    ours: dict  # the two traces
+    theirs: dict
+    verdicts: list
+    flips: list
+    twin: dict  # the trace of the twin, whose state was its own
+
+    @property
+    def ok(self):
+        return all(v.ok for v in self.verdicts) and all(flip.excused for flip in self.flips)
+
+    @property
+    def drift(self):
+        """{parameter: how far the twin's is off, at most}."""
+        names = [name for name in self.before if not name.startswith("v")]
+        return {name: float(np.abs(self.ours[name] - self.twin[name]).max()) for name in names}
+
+
+class Lockstep:
+    """A scratchnet network with its optimiser and loss, and PyTorch's beside it."""
+
+    def __init__(self, mlp, sgd, loss_function=scratchnet.softmax_cross_entropy):
+        self.mlp, self.sgd, self.loss_function = mlp, sgd, loss_function
+        self.model, self.twin = model.to_torch(mlp), model.to_torch(mlp)
+        self.their_sgd, self.twin_sgd = (
+            torch.optim.SGD(
+                network.parameters(), sgd.lr, momentum=sgd.momentum, weight_decay=sgd.weight_decay
+            )
+            for network in (self.model, self.twin)
+        )
+        self.steps = 0
+
+    def step(self, our_batch, their_batch):
+        """Take one step with each network on its own (x, labels); return the Step.
+
+        The batches come from two pipelines and are compared like every other tensor.
+        """
+        self.steps += 1
+        model.copy_weights(self.mlp, self.model)
+        model.copy_velocities(self.sgd, self.their_sgd)
+        before = trace.state(self.mlp, self.sgd)
+        ours = trace.trace_scratchnet(self.mlp, self.sgd, self.loss_function, *our_batch)
+        theirs, flipped = trace.trace_torch(self.model, self.their_sgd, *their_batch, sides=ours)
+        twin, _ = trace.trace_torch(self.twin, self.twin_sgd, *their_batch)
+        verdicts = verdict.compare_step(before, ours, theirs, self.sgd)
+        flips = self._flips(flipped, verdict.bands(before, ours, theirs, self.sgd), ours, theirs)
+        return Step(self.steps, before, ours, theirs, verdicts, flips, twin)
+
+    def _flips(self, flipped, bands, ours, theirs):
+        flips = []
+        for name, places in flipped.items():
+            # A float64 z as near to 0 as that is no accident of rounding: nothing is excused.
+            excusing = ours[name].dtype == np.float32
+            band = bands[name]() if excusing else np.zeros_like(ours[name])
+            flips += [
+                Flip(
+                    self.steps,
+                    name,
+                    image,
+                    unit,
+                    *(float(array[image, unit]) for array in (ours[name], theirs[name], band)),
+                )
+                for image, unit in places.tolist()
+            ]
+        return flips
+
+
+def walk(lockstep, found, train, batch_size, seed, dtype):
+    """Yield a Step for every batch of a shuffled epoch, then of the next, without end.
+
+    Args:
+        lockstep: a Lockstep.
+        found, train: the same images, as a `scratchnet.data.Dataset` and torchvision's data set.
+    """
+    x = scratchnet.data.to_unit_interval(found.train.images, dtype)  # (N,784)
+    torch_dtype = getattr(torch, np.dtype(dtype).name)
+    for epoch in count(1):
+        ours = scratchnet.data.batches(x, found.train.labels, batch_size, seed=seed, epoch=epoch)
+        theirs = data.batches(train, batch_size, seed=seed, epoch=epoch, dtype=torch_dtype)
+        for our_batch, their_batch in zip(ours, theirs, strict=True):
+            yield lockstep.step(our_batch, their_batch)
+
+
+def main(argv=None):
+    """Run the command; exit code 1 if a criterion fails."""
+    options = parser().parse_args(argv)
+    train, _, found = data.load(options.dataset, options.data_dir)
+    mlp = scratchnet.MLP(
+        (784, *options.hidden, 10),
+        rng=np.random.default_rng(options.seed),
+        dtype=options.dtype,
+        matmul=kernel(options.matmul),
+    )
+    sgd = scratchnet.SGD(mlp, options.lr, options.momentum, options.weight_decay)
+    print(report.heading(mlp, sgd, found, options))
+
+    summary = report.Summary()
+    steps = walk(Lockstep(mlp, sgd), found, train, options.batch_size, options.seed, options.dtype)
+    # NumPy's and PyTorch's threads, each spinning while the other works, would halve the speed.
+    with threadpool_limits(1):
+        for step in tqdm(islice(steps, options.steps), total=options.steps, disable=None):
+            if step.number == 1 or (summary.ok and not step.ok):
+                tqdm.write(report.table(step, sgd))
+            summary.add(step)
+    print(summary)
+    if options.free_run:
+        print(summary.free_run())
+        report.draw_drift(summary).savefig(options.free_run)
+        print(f"  curve: {options.free_run}")
+    if not summary.ok:
+        sys.exit(1)
+
+
+def parser():
+    """The options; they mean what they mean to `scratchnet.train`."""
+    p = cli.Parser("python -m torch_ref.lockstep", description=__doc__.split("\n")[0])
+    size, amount = cli.whole_number(1), cli.real_number(0)
+    p.add_argument("--steps", type=size, default=100, help="batches to walk (%(default)s)")
+    p.add_argument("--dtype", choices=["float32", "float64"], default="float64")
+    p.add_argument("--matmul", default="numpy", metavar="NAME", help="the kernel of our side")
+    p.add_argument("--hidden", type=size, nargs="*", default=[128, 64], metavar="WIDTH")
+    p.add_argument("--batch-size", type=size, default=32)
+    p.add_argument("--lr", type=cli.real_number(0, exclusive=True), default=0.1)
+    p.add_argument("--momentum", type=amount, default=0.0)
+    p.add_argument("--weight-decay", type=amount, default=0.0)
+    p.add_argument("--seed", type=cli.whole_number(0), default=0)
+    p.add_argument("--dataset", choices=["auto", "mnist", "sample"], default="auto")
+    p.add_argument("--data-dir", metavar="FOLDER", help="where the four IDX files are")
+    p.add_argument(
+        "--free-run",
+        nargs="?",
+        const="free-run.png",
+        metavar="PNG",
+        help="also tell how the twin drifts off, and draw the curve (%(const)s)",
+    )
+    return p
+
+
+if __name__ == "__main__":
+    cli.run(main)

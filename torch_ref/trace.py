@@ -1,0 +1,129 @@
+"""A training step leaves a trace: every tensor it computed, by name.
+
+    x ─> z1 ─> a1 ─> z2 ─> a2 ─> logits ─> loss
+         dz1 <─ da1 <─ dz2 <─ da2 <─ dlogits <─'      and dW1, db1, ... beside them
+    then the velocities vW1, vb1, ... and the parameters W1, b1, ... after the update
+
+Both networks are watched from outside while they do what they always do: scratchnet through its
+methods `forward` and `backward`, PyTorch through its hooks. Neither knows that it is watched.
+"""
+
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from torch import nn
+
+from torch_ref import model as torch_model
+
+
+def layer_names(n_layers):
+    """Name the outputs of Linear, ReLU, ..., Linear: z1, a1, z2, ..., logits."""
+    return [f"{'za'[i % 2]}{1 + i // 2}" for i in range(n_layers - 1)] + ["logits"]
+
+
+def state(mlp, sgd):
+    """Return copies of the parameters {"W1": array, ...} and velocities {"vW1": array, ...}."""
+    return _short(mlp.parameters()) | _short(sgd.velocities, prefix="v")
+
+
+def trace_scratchnet(mlp, sgd, loss_function, x, labels):
+    """Take one training step with scratchnet; return {name: array}, all of them copies."""
+    trace = {"x": x.copy(), "labels": labels.copy()}
+    with _watched(mlp, trace):
+        logits = mlp.forward(x)
+        loss, dlogits = loss_function(logits, labels)
+        trace |= {"loss": np.array(loss), "dlogits": dlogits.copy()}
+        mlp.backward(dlogits)
+    trace |= _short(mlp.gradients())
+    sgd.step()
+    if sgd.momentum:
+        trace |= _short(sgd.velocities, prefix="v")
+    return trace | _short(mlp.parameters())
+
+
+@contextmanager
+def _watched(mlp, trace):
+    """Write what every layer returns into the trace, while the body runs."""
+    for name, layer in zip(layer_names(len(mlp.layers)), mlp.layers, strict=True):
+        layer.forward = _recording(layer.forward, trace, name)
+    # What layer k returns going back is the gradient of what layer k-1 returned going forward.
+    for name, layer in zip(layer_names(len(mlp.layers)), mlp.layers[1:], strict=False):
+        layer.backward = _recording(layer.backward, trace, f"d{name}")
+    try:
+        yield
+    finally:
+        for layer in mlp.layers:
+            vars(layer).pop("forward")  # uncovers the method of the class
+            vars(layer).pop("backward", None)
+
+
+def _recording(method, trace, name):
+    def recorded(*args, **kwargs):
+        result = method(*args, **kwargs)
+        trace[name] = result.copy()
+        return result
+
+    return recorded
+
+
+def trace_torch(model, optimiser, x, labels, sides=None):
+    """Take one training step with PyTorch; return {name: array} and the flipped units.
+
+    Args:
+        model, optimiser: a TorchMLP and a `torch.optim.SGD` on it.
+        x, labels: tensors (B, 784) and (B,).
+        sides: the pre-activations {"z1": array, ...} of the other network. Where one is positive
+            here and not there, or the other way round, the ReLU is told to take the other side,
+            forward and backward, so that the rest of the step can still be compared. The caller
+            has to excuse every such unit.
+
+    Returns:
+        trace: {name: array}, all of them copies, in the shapes of scratchnet.
+        flips: {"z1": indices (flips, 2) of the images and units, ...}; empty lists left out.
+    """
+    outputs, flips = {}, {}
+
+    def keep(name):
+        def hook(module, inputs, output):
+            if isinstance(module, nn.ReLU) and sides is not None:
+                (z,) = inputs
+                on = torch.from_numpy(sides[f"z{name[1:]}"] > 0)  # (B,O)
+                flipped = (z > 0) != on  # (B,O)
+                if flipped.any():
+                    flips[f"z{name[1:]}"] = flipped.nonzero().numpy()
+                    output = torch.where(flipped, z * on, output)  # (B,O)
+            output.retain_grad()
+            outputs[name] = output
+            return output
+
+        return hook
+
+    handles = [
+        module.register_forward_hook(keep(name))
+        for name, module in zip(layer_names(len(model)), model, strict=True)
+    ]
+    try:
+        optimiser.zero_grad()
+        logits = model(x)
+        loss = nn.CrossEntropyLoss()(logits, labels)
+        loss.backward()
+    finally:
+        for handle in handles:
+            handle.remove()
+
+    trace = {"x": x, "labels": labels, "loss": loss.detach()}
+    trace |= {name: output.detach() for name, output in outputs.items()}
+    trace |= {f"d{name}": output.grad for name, output in outputs.items()}
+    trace = {name: tensor.numpy().copy() for name, tensor in trace.items()}
+    trace |= _short(torch_model.gradients(model))
+    optimiser.step()
+    if optimiser.param_groups[0]["momentum"]:
+        trace |= _short(torch_model.velocities(optimiser), prefix="v")
+    return trace | _short(torch_model.parameters(model)), flips
+
+
+def _short(pairs, prefix=""):
+    """Turn [("linear1.dW", array), ...] into {"dW1": copy, ...}."""
+    named = ((name.removeprefix("linear").split("."), array) for name, array in pairs)
+    return {f"{prefix}{kind}{number}": array.copy() for (number, kind), array in named}

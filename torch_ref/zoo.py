@@ -1,0 +1,264 @@
+"""Plant each classic bug, train with it, and see whether the proof catches it.
+
+    python -m torch_ref.zoo
+
+writes `torch_ref/zoo.json`, with what was measured, and from it the table between the markers
+`<!-- zoo -->` and `<!-- /zoo -->` of README.md. A bug is planted in a copy of the package; the
+package itself is never changed.
+
+In the comments: N images, B images in a batch.
+"""
+
+import contextlib
+import importlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from itertools import zip_longest
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from threadpoolctl import threadpool_limits
+from tqdm import tqdm
+
+import scratchnet
+from scratchnet import cli
+from torch_ref import data
+from torch_ref.bugs import BUGS, Bug
+from torch_ref.lockstep import Lockstep
+
+ROOT = Path(__file__).parents[1]
+RESULTS = Path(__file__).with_name("zoo.json")
+OPEN, CLOSE = "<!-- zoo -->", "<!-- /zoo -->"
+
+RIGHT = Bug("None", "layers.py", ())
+SIZES = (784, 128, 64, 10)
+RECIPE = {"lr": 0.1, "momentum": 0.5, "weight_decay": 1e-4}  # so that no bug lies idle
+EPOCHS = 3
+
+
+class Catch(NamedTuple):
+    """How the proof met a bug."""
+
+    where: str  # the first tensor that was wrong, in the order of computation
+    factor: float  # the largest difference, as a multiple of what is allowed
+
+
+def plant(bug, folder):
+    """Write a copy of the package scratchnet with the bug in it into the folder.
+
+    Raises:
+        ValueError: the right text of the bug does not stand in its file exactly once.
+    """
+    package = Path(folder, "scratchnet")
+    shutil.copytree(
+        Path(scratchnet.__file__).parent, package, ignore=shutil.ignore_patterns("__pycache__")
+    )
+    source = (package / bug.file).read_text(encoding="utf-8")
+    for right, wrong in bug.edits:
+        if source.count(right) != 1:
+            raise ValueError(f"{bug.name!r}: {bug.file} should hold {right!r} exactly once")
+        source = source.replace(right, wrong)
+    (package / bug.file).write_text(source, encoding="utf-8")
+
+
+def import_planted(bug):
+    """Return the package scratchnet with the bug in it, imported beside the right one."""
+
+    def ours():
+        return {name: m for name, m in sys.modules.items() if name.split(".")[0] == "scratchnet"}
+
+    right = ours()
+    with TemporaryDirectory() as folder:
+        plant(bug, folder)
+        for name in right:
+            del sys.modules[name]
+        sys.path.insert(0, folder)
+        try:
+            planted = importlib.import_module("scratchnet")
+            importlib.import_module("scratchnet.data")
+        finally:
+            sys.path.remove(folder)
+            for name in ours():
+                del sys.modules[name]
+            sys.modules.update(right)
+    return planted
+
+
+def catch(planted, found, pictures):
+    """Walk a planted network beside PyTorch's; return the Catch, or None if nothing is wrong.
+
+    Args:
+        planted: a package like scratchnet.
+        found, pictures: the same training images, as a `scratchnet.data.Dataset` and as
+            torchvision's data set.
+    """
+    catches = []
+    try:
+        for step in _steps(planted, found, pictures):
+            if step is None:
+                catches.append(Catch("a batch", np.inf))
+            elif not step.ok:
+                bad = [v for v in step.verdicts if not v.ok]
+                catches.append(Catch(bad[0].name, max(v.excess for v in bad)))
+    except ValueError:  # the layers check the shapes they are given
+        catches = catches or [Catch("a shape", np.inf)]
+    if not catches:
+        return None
+    return Catch(catches[0].where, max(c.factor for c in catches))
+
+
+def _steps(planted, found, pictures):
+    """Yield Steps over two small epochs and then two probes; None for a batch too few or many."""
+    few = range(70)  # two batches of 32 and one of 6
+    with np.errstate(all="ignore"):
+        x = planted.data.to_unit_interval(found.train.images[few], np.float64)  # (70,784)
+        labels = found.train.labels[few]  # (70,)
+        pair = _pair(planted)
+        for epoch in (1, 2):
+            recipe = {"seed": 0, "epoch": epoch}
+            ours = planted.data.batches(x, labels, 32, **recipe)
+            theirs = data.batches(
+                torch.utils.data.Subset(pictures, few), 32, dtype=torch.float64, **recipe
+            )
+            for our_batch, their_batch in zip_longest(ours, theirs):
+                yield pair.step(our_batch, their_batch) if our_batch and their_batch else None
+
+        pair = _pair(planted)
+        for hidden in pair.mlp.linears[:-1]:
+            hidden.W[:, 0] = hidden.b[0] = 0  # a pre-activation of exactly 0
+        yield pair.step((x, labels), (torch.from_numpy(x), torch.from_numpy(labels)))
+
+        pair = _pair(planted)
+        pair.mlp.linears[-1].W *= 1e5  # logits in the thousands, and images far apart
+        yield pair.step((x, labels), (torch.from_numpy(x), torch.from_numpy(labels)))
+
+
+def _pair(planted):
+    mlp = planted.MLP(SIZES, rng=np.random.default_rng(0), dtype=np.float64)
+    return Lockstep(mlp, planted.SGD(mlp, **RECIPE), planted.softmax_cross_entropy)
+
+
+def accuracy_after_training(planted, found):
+    """Return the share of the test images that a planted network reads after EPOCHS epochs."""
+    mlp = planted.MLP(SIZES, rng=np.random.default_rng(0))
+    sgd = planted.SGD(mlp, **RECIPE)
+    x = planted.data.to_unit_interval(found.train.images)  # (N,784)
+    with np.errstate(all="ignore"):
+        for epoch in range(1, EPOCHS + 1):
+            for images, labels in planted.data.batches(
+                x, found.train.labels, 32, seed=0, epoch=epoch
+            ):
+                logits = mlp.forward(images)  # (B,10)
+                _, dlogits = planted.softmax_cross_entropy(logits, labels)
+                mlp.backward(dlogits)
+                sgd.step()
+        logits = mlp.forward(planted.data.to_unit_interval(found.test.images))  # (N,10)
+    return float((logits.argmax(axis=1) == found.test.labels).mean())
+
+
+def first_red_test(bug):
+    """Run pytest, without the zoo's own tests, on a tree with the bug; return the first failure.
+
+    None if all of them pass.
+    """
+    with TemporaryDirectory() as folder:
+        plant(bug, folder)
+        hidden = shutil.ignore_patterns("__pycache__", "test_zoo*")
+        for name in ("torch_ref", "tests"):
+            shutil.copytree(ROOT / name, Path(folder, name), ignore=hidden)
+        shutil.copy(ROOT / "pyproject.toml", folder)
+        options = ["-x", "-q", "--no-header", "--tb=no", "-p", "no:cacheprovider"]
+        result = subprocess.run(
+            [sys.executable, "-m", "pytest", *options, "-m", "not slow"],
+            cwd=folder,
+            env=os.environ | {"PYTHONDONTWRITEBYTECODE": "1"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    if result.returncode == 0:
+        return None
+    red = [line for line in result.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))]
+    if not red:
+        raise RuntimeError(f"pytest did not run: {result.stdout}{result.stderr}")
+    return red[0].split()[1].split("[")[0]
+
+
+def measure(found, pictures):
+    """Return what the README's table says, a dict for every bug; the first is none."""
+    rows = []
+    for bug in tqdm((RIGHT, *BUGS), disable=None):
+        planted = import_planted(bug)
+        with threadpool_limits(1):
+            caught = catch(planted, found, pictures)
+            rows.append(
+                {
+                    "bug": bug.name,
+                    "file": bug.file,
+                    "edits": bug.edits,
+                    "test_accuracy": accuracy_after_training(planted, found),
+                    "wrong_tensor": caught and caught.where,
+                    # JSON knows no infinity
+                    "factor": caught and (caught.factor if np.isfinite(caught.factor) else "inf"),
+                    "red_test": first_red_test(bug),
+                }
+            )
+    return rows
+
+
+def table(results):
+    """Return the table of the README, in Markdown."""
+    lines = [
+        f"{EPOCHS} epochs on {results['dataset']}, lr {RECIPE['lr']}, "
+        f"momentum {RECIPE['momentum']}, weight decay {RECIPE['weight_decay']}",
+        "",
+        "| planted bug | test accuracy | first wrong tensor | difference / allowed |",
+        "|---|---:|---|---:|",
+    ]
+    right, *planted = results["rows"]
+    lines.append(f"| *none* | {right['test_accuracy']:.2%} | | passes |")
+    for row in sorted(planted, key=lambda row: -row["test_accuracy"]):
+        factor = "∞" if row["factor"] == "inf" else f"{row['factor']:.0e}"
+        lines.append(
+            f"| {row['bug']} | {row['test_accuracy']:.2%} | {row['wrong_tensor']} | {factor} |"
+        )
+    return "\n".join(lines)
+
+
+def write_into(readme, text):
+    """Put the text between the markers of the README, if it has them."""
+    with contextlib.suppress(FileNotFoundError):
+        page = readme.read_text(encoding="utf-8")
+        if OPEN in page and CLOSE in page:
+            head, tail = page.split(OPEN)[0], page.split(CLOSE)[1]
+            readme.write_text(f"{head}{OPEN}\n{text}\n{CLOSE}{tail}", encoding="utf-8")
+
+
+def main(argv=None):
+    """Run the command; exit code 1 if a bug was not caught."""
+    p = cli.Parser("python -m torch_ref.zoo", description=__doc__.split("\n")[0])
+    p.add_argument("--dataset", choices=["auto", "mnist", "sample"], default="auto")
+    p.add_argument("--data-dir", metavar="DIR", help="folder of the IDX files, gzipped or not")
+    options = p.parse_args(argv)
+    pictures, _, found = data.load(options.dataset, options.data_dir)
+    results = {
+        "dataset": found.name,
+        "versions": {"numpy": np.__version__, "torch": torch.__version__},
+        "rows": measure(found, pictures),
+    }
+    RESULTS.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    print(table(results))
+    write_into(ROOT / "README.md", table(results))
+    right, *planted = results["rows"]
+    if right["factor"] or not all(row["factor"] and row["red_test"] for row in planted):
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    cli.run(main)
