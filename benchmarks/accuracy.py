@@ -1,7 +1,7 @@
 """How well the default network reads digits: `python -m benchmarks.accuracy`, over five seeds.
 
-Every run is the training command as a user types it, in a process of its own; the raw scores of
-all seeds go into results/accuracy.json.
+Every run is the training command as a user types it, in a process of its own. The score of each
+seed goes into results/accuracy.json, and from there into the README.
 """
 
 import json
@@ -9,33 +9,48 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from statistics import mean, stdev
 
 from tqdm import tqdm
 
+from benchmarks.readme import fill_in
+
 SEEDS = range(5)
 SETTINGS = {
-    "mnist, 10 epochs": ("--dataset", "mnist", "--val-size", "0"),
-    "mnist, 30 epochs": ("--dataset", "mnist", "--val-size", "0", "--epochs", "30"),
-    "sample, 10 epochs": ("--dataset", "sample"),
-    "sample, 20 epochs": ("--dataset", "sample", "--epochs", "20"),
+    "MNIST, 10 epochs": "--dataset mnist --val-size 0",
+    "MNIST, 30 epochs": "--dataset mnist --val-size 0 --epochs 30",
+    "sample, 10 epochs": "--dataset sample",
+    "sample, 20 epochs": "--dataset sample --epochs 20",
 }
 RESULTS = Path(__file__).parent / "results" / "accuracy.json"
 
 
 def main():
-    """Train every setting with every seed and store the test scores."""
+    """Train every setting with every seed; store the test scores and fill in the README."""
     scores = {name: [] for name in SETTINGS}
     jobs = [(name, seed) for name in SETTINGS for seed in SEEDS]
     for name, seed in tqdm(jobs, desc="training"):
         with tempfile.TemporaryDirectory() as folder:
-            command = [sys.executable, "-m", "scratchnet.train", *SETTINGS[name]]
+            command = [sys.executable, "-m", "scratchnet.train", *SETTINGS[name].split()]
             options = ["--seed", str(seed), "--out", folder, "--no-plots"]
             subprocess.run(command + options, check=True, stdout=subprocess.DEVNULL)
             metrics = json.loads((Path(folder) / "metrics.json").read_text())
-        scores[name].append({"seed": seed, "test_accuracy": metrics["test_accuracy"]})
-    RESULTS.parent.mkdir(exist_ok=True)
-    commands = {name: " ".join(options) for name, options in SETTINGS.items()}
-    RESULTS.write_text(json.dumps({"options": commands, "scores": scores}, indent=1) + "\n")
+        scores[name].append(metrics["test_accuracy"])
+    RESULTS.write_text(json.dumps(scores, indent=1) + "\n")
+    fill_in("accuracy", table(scores))
+
+
+def table(scores):
+    """Return the README's table, in Markdown, for {setting: [test accuracy of each seed]}."""
+    lines = [
+        "| trained on | options | mean | lowest | highest | standard deviation |",
+        "|---|---|---:|---:|---:|---:|",
+    ]
+    for name, accuracies in scores.items():
+        numbers = (mean(accuracies), min(accuracies), max(accuracies), stdev(accuracies))
+        cells = (name, f"`{SETTINGS[name]}`", *(f"{number:.2%}" for number in numbers))
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":

@@ -176,7 +176,8 @@ def finish(run, train):
     for digit, row in enumerate([range(10), *counts], start=-1):
         print(f"     {digit if digit >= 0 else ' '}  " + "".join(f"{count:6}" for count in row))
     if not run.options.dry_run:
-        print(f"files   {', '.join(sorted(p.name for p in run.folder.iterdir()))} in {run.folder}")
+        names = sorted(path.name for path in run.folder.iterdir() if path.name[0] != ".")
+        print(f"files   {', '.join(names)} in {run.folder}")
 
 
 def kernel(name):
