@@ -169,18 +169,15 @@ def first_red_test(bug):
     None if all of them pass.
     """
     with TemporaryDirectory() as folder:
-        plant(bug, folder)
-        hidden = shutil.ignore_patterns("__pycache__", "test_zoo*")
-        for name in ("torch_ref", "tests"):
-            shutil.copytree(ROOT / name, Path(folder, name), ignore=hidden)
-        shutil.copy(ROOT / "pyproject.toml", folder)
+        tree = Path(folder, "tree")
+        hidden = (".git", ".*_cache", ".hypothesis", ".venv", "__pycache__", "runs", "test_zoo*")
+        shutil.copytree(ROOT, tree, ignore=shutil.ignore_patterns(*hidden, "scratchnet"))
+        plant(bug, tree)
+        options = ("-x", "-q", "--no-header", "--tb=no", "-p", "no:cacheprovider", "-m", "not slow")
+        tests = sorted(tree.glob("tests/test_*.py"), key=lambda path: path.name not in QUICK)
         result = subprocess.run(
-            [
-                *(sys.executable, "-m", "pytest", "-x", "-q", "--no-header", "--tb=no"),
-                *("-p", "no:cacheprovider", "-m", "not slow"),
-                *sorted(Path(folder, "tests").glob("test_*.py"), key=lambda p: p.name not in QUICK),
-            ],
-            cwd=folder,
+            [sys.executable, "-m", "pytest", *options, *tests],
+            cwd=tree,
             env=os.environ | {"PYTHONDONTWRITEBYTECODE": "1"},
             capture_output=True,
             text=True,
