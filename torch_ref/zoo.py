@@ -12,9 +12,7 @@ In the comments: N images, B images in a batch.
 import contextlib
 import importlib
 import json
-import os
 import shutil
-import subprocess
 import sys
 from itertools import zip_longest
 from pathlib import Path
@@ -40,7 +38,6 @@ RIGHT = Bug("None", "layers.py", ())
 SIZES = (784, 128, 64, 10)
 RECIPE = {"lr": 0.1, "momentum": 0.5, "weight_decay": 1e-4}  # so that no bug lies idle
 EPOCHS = 2
-QUICK = ("test_data.py", "test_network.py")  # the tests that are quick to notice a bug
 
 
 class Catch(NamedTuple):
@@ -163,34 +160,6 @@ def accuracy_after_training(planted, found):
     return float((logits.argmax(axis=1) == found.test.labels).mean())
 
 
-def first_red_test(bug):
-    """Run pytest, without the zoo's own tests, on a tree with the bug; return the first failure.
-
-    None if all of them pass.
-    """
-    with TemporaryDirectory() as folder:
-        tree = Path(folder, "tree")
-        hidden = (".git", ".*_cache", ".hypothesis", ".venv", "__pycache__", "runs", "test_zoo*")
-        shutil.copytree(ROOT, tree, ignore=shutil.ignore_patterns(*hidden, "scratchnet"))
-        plant(bug, tree)
-        options = ("-x", "-q", "--no-header", "--tb=no", "-p", "no:cacheprovider", "-m", "not slow")
-        tests = sorted(tree.glob("tests/test_*.py"), key=lambda path: path.name not in QUICK)
-        result = subprocess.run(
-            [sys.executable, "-m", "pytest", *options, *tests],
-            cwd=tree,
-            env=os.environ | {"PYTHONDONTWRITEBYTECODE": "1"},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-    if result.returncode == 0:
-        return None
-    red = [line for line in result.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))]
-    if not red:
-        raise RuntimeError(f"pytest did not run: {result.stdout}{result.stderr}")
-    return red[0].split()[1].split("[")[0]
-
-
 def measure(found, pictures):
     """Return what the README's table says, a dict for every bug; the first is none."""
     rows = []
@@ -207,7 +176,6 @@ def measure(found, pictures):
                     "wrong_tensor": caught and caught.where,
                     # JSON knows no infinity
                     "factor": caught and (caught.factor if np.isfinite(caught.factor) else "inf"),
-                    "red_test": first_red_test(bug) if bug.edits else None,
                 }
             )
     return rows
@@ -257,7 +225,7 @@ def main(argv=None):
     print(table(results))
     write_into(ROOT / "README.md", table(results))
     right, *planted = results["rows"]
-    if right["factor"] or not all(row["factor"] and row["red_test"] for row in planted):
+    if right["factor"] or not all(row["factor"] for row in planted):
         sys.exit(1)
 
 
