@@ -240,6 +240,10 @@ class TestMLP:
         assert ((32, 20), (20, 784)) not in shapes
         assert len(shapes) == 5
 
+    def test_wants_its_randomness_by_name(self):
+        with pytest.raises(TypeError):
+            MLP((3, 2), rng())
+
     def test_needs_inputs_and_classes(self):
         with pytest.raises(ValueError, match="784"):
             MLP((784,), rng=rng())
