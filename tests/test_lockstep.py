@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import scratchnet
-from scratchnet import kernels
+from scratchnet import cli, kernels
 from torch_ref import data, lockstep, model, report
 from torch_ref.lockstep import Lockstep
 
@@ -241,6 +241,31 @@ def test_the_last_batch_of_an_epoch_may_be_smaller_and_is_not_dropped(digits, pi
     assert sizes == [32, 32, 6]
 
 
+def sure_and_right(margin, loss_function=scratchnet.softmax_cross_entropy):
+    """Take a float32 step on images that all get the right class by the given margin of logits."""
+    mlp = scratchnet.MLP((200, 10), rng=np.random.default_rng(0))
+    mlp.linears[0].b[0] += np.float32(margin)
+    x = np.random.default_rng(1).random((8, 200), np.float32)  # (8,200)
+    return one_step(mlp, x, np.zeros(8, int), loss_function)
+
+
+def test_a_network_that_is_sure_and_right_passes_though_p_minus_1_has_lost_its_digits():
+    steps = [sure_and_right(margin) for margin in range(0, 130, 2)]
+
+    assert not any(failures(step) for step in steps)
+    relied_on_bands = {v.name for step in steps for v in step.verdicts if v.cancels}
+    assert {"loss", "dlogits", "dW1", "db1"} <= relied_on_bands
+
+
+def test_a_wrong_gradient_does_not_hide_in_the_band_of_a_sure_network():
+    def one_percent_too_much(logits, labels):
+        loss, dlogits = scratchnet.softmax_cross_entropy(logits, labels)
+        return loss, dlogits * np.float32(1.01)
+
+    for margin in (0, 2, 4, 6, 8):  # up to a gradient of 0.0003
+        assert failures(sure_and_right(margin, one_percent_too_much))[0].startswith("dlogits")
+
+
 # --- ReLUs on the edge --------------------------------------------------------------------------
 
 
@@ -338,5 +363,15 @@ def test_the_command_takes_every_option_of_the_recipe(capsys):
 
 
 def test_an_unknown_kernel_is_a_usage_error():
-    with pytest.raises(scratchnet.cli.UsageError, match="no such"):
+    with pytest.raises(cli.UsageError, match="no such"):
         lockstep.main(["--steps", "1", "--dataset", "sample", "--matmul", "no such"])
+
+
+def test_a_curve_that_could_not_be_stored_is_a_usage_error_before_the_walk(tmp_path):
+    with pytest.raises(cli.UsageError, match="no folder"):
+        lockstep.main(["--free-run", str(tmp_path / "missing" / "curve.png")])
+
+
+def test_a_pytorch_that_diverges_itself_is_a_numeric_error():
+    with pytest.raises(cli.NumericError, match="try a lower --lr"):
+        lockstep.main(["--steps", "9", "--dataset", "sample", "--lr", "1e200"])

@@ -1,6 +1,7 @@
 """The network by hand: shapes, conventions and errors. That its gradients are right is shown
 against PyTorch and against finite differences, in files of their own."""
 
+import re
 import subprocess
 import sys
 
@@ -73,7 +74,10 @@ class TestLinear:
 
     @pytest.mark.parametrize(
         "x",
-        [np.zeros((2, 4), "f4"), np.zeros((2, 5), "f8"), np.zeros(5, "f4"), np.zeros((2, 5), int)],
+        [
+            *(np.zeros((2, 4), "f4"), np.zeros((2, 6), "f4"), np.zeros(5, "f4")),
+            *(np.zeros((2, 5, 1), "f4"), np.zeros((2, 5), "f8"), np.zeros((2, 5), int)),
+        ],
     )
     def test_names_both_shapes_and_dtypes_when_its_input_does_not_fit(self, x):
         with pytest.raises(ValueError, match=r"\(B, 5\).*float32") as raised:
@@ -81,7 +85,11 @@ class TestLinear:
         assert f"{x.shape} and {x.dtype}" in str(raised.value)
 
     @pytest.mark.parametrize(
-        "dy", [np.zeros((3, 3), "f4"), np.zeros((2, 1), "f4"), np.zeros((2, 3))]
+        "dy",
+        [
+            *(np.zeros((3, 3), "f4"), np.zeros((2, 1), "f4"), np.zeros((2, 3, 1), "f4")),
+            *(np.zeros((2, 3)), np.zeros((2, 3), "f2")),
+        ],
     )
     def test_names_both_shapes_and_dtypes_when_a_gradient_does_not_fit(self, dy):
         layer = Linear(5, 3, rng=rng())
@@ -89,6 +97,19 @@ class TestLinear:
         with pytest.raises(ValueError, match=r"\(2, 3\).*float32") as raised:
             layer.backward(dy)
         assert f"{dy.shape} and {dy.dtype}" in str(raised.value)
+
+    def test_takes_a_float32_for_a_float32_even_if_its_dtype_carries_metadata(self):
+        dtype = np.dtype("f4", metadata={"unit": "grey"})
+        layer = Linear(5, 3, rng=rng())
+        layer.forward(np.ones((2, 5), dtype))
+        layer.backward(np.ones((2, 3), dtype))
+        assert (layer.db == 2).all()
+
+    def test_wants_its_options_by_name(self):
+        with pytest.raises(TypeError):
+            Linear(5, 3, rng())
+        with pytest.raises(TypeError):
+            Linear(5, 3, rng=rng()).backward(np.zeros((0, 3), np.float32), False)
 
     def test_takes_no_gradient_before_the_first_batch(self):
         with pytest.raises(ValueError, match=r"\(0, 3\)"):
@@ -113,11 +134,16 @@ class TestReLU:
         assert relu.forward(np.ones((1, 2), dtype)).dtype == dtype
         assert relu.backward(np.ones((1, 2), dtype)).dtype == dtype
 
-    def test_names_both_shapes_when_a_gradient_does_not_fit(self):
+    @pytest.mark.parametrize(("shape", "other"), [((2, 5), (5, 2)), ((5, 2), (2, 5))])
+    def test_names_both_shapes_when_a_gradient_does_not_fit(self, shape, other):
         relu = ReLU()
-        relu.forward(np.zeros((2, 5)))
-        with pytest.raises(ValueError, match=r"\(2, 5\).*\(5, 2\)"):
-            relu.backward(np.zeros((5, 2)))
+        relu.forward(np.zeros(shape))
+        with pytest.raises(ValueError, match=f"{re.escape(str(shape))}.*{re.escape(str(other))}"):
+            relu.backward(np.zeros(other))
+
+    def test_takes_no_gradient_before_the_first_batch(self):
+        with pytest.raises(ValueError, match=r"\(0,\)"):
+            ReLU().backward(np.zeros(1))
 
 
 class TestTheLoss:
@@ -142,6 +168,11 @@ class TestTheLoss:
         assert loss.dtype == dlogits.dtype == dtype
         assert dlogits.tolist() == [[0, 0, 0], [-0.5, 0.5, 0]]
 
+    @pytest.mark.parametrize("dtype", [np.float32, np.float64])
+    def test_has_a_softmax_that_stands_them_too(self, dtype):
+        p = softmax(np.array([[1e4, -1e4, 1e4], [-1e4, 1e4, 0]], dtype))
+        assert p.tolist() == [[0.5, 0, 0.5], [0, 1, 0]]
+
     def test_leaves_the_logits_as_they_are(self):
         logits = np.ones((2, 3))
         softmax_cross_entropy(logits, np.array([0, 1]))
@@ -162,6 +193,8 @@ class TestTheLoss:
             (np.zeros((2, 3)), np.zeros((2, 1), int), r"\(2, 1\)"),
             (np.zeros((0, 3)), np.zeros(0, int), r"\(0, 3\)"),
             (np.zeros((2, 3)), np.array([0, 3]), "0 to 2.*to 3"),
+            (np.zeros((2, 3)), np.array([0, 7]), "0 to 2.*to 7"),
+            (np.zeros((2, 4)), np.array([0, 4]), "0 to 3.*to 4"),
             (np.zeros((2, 3)), np.array([0, -1]), "0 to 2.*-1"),
             (np.zeros((2, 3)), np.array([0.0, 1.0]), "float64"),
         ],
@@ -258,6 +291,13 @@ class TestSGD:
     def test_refuses_rates_that_make_no_sense(self, name, value):
         with pytest.raises(ValueError, match=f"{name} must be"):
             self.one_weight(**{"lr": 0.1, name: value})
+
+    def test_refuses_a_network_that_has_grown_since(self):
+        mlp = MLP((3, 2), rng=rng())
+        sgd = SGD(mlp, lr=0.1)
+        mlp.layers += MLP((2, 4, 2), rng=rng()).layers[1:]
+        with pytest.raises(ValueError, match="shorter"):
+            sgd.step()
 
     def test_refuses_a_learning_rate_of_zero_but_no_other_zero(self):
         self.one_weight(lr=1e-9, momentum=0, weight_decay=0)

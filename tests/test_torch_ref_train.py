@@ -7,6 +7,7 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import scratchnet
+from scratchnet import cli
 from torch_ref import model, train
 
 
@@ -23,6 +24,11 @@ def test_a_seed_decides_everything():
     recipe = ["--epochs", "1", "--dataset", "sample", "--hidden", "8", "--momentum", "0.5"]
 
     assert train.main([*recipe, "--seed", "1"]) == train.main([*recipe, "--seed", "1"])
+
+
+def test_a_loss_that_is_not_finite_is_an_error():
+    with pytest.raises(cli.NumericError, match="try a lower --lr"):
+        train.main(["--epochs", "1", "--dataset", "sample", "--lr", "1e30"])
 
 
 def test_an_epoch_of_the_tutorials_loop_is_an_epoch_of_ours():

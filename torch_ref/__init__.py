@@ -7,8 +7,11 @@ trace     every tensor of one training step, on either side
 rounding  how far two honest computations of the same tensor may differ
 verdict   the criteria
 lockstep  both networks side by side, tensor by tensor: `python -m torch_ref.lockstep`
+report    what the walk in lockstep has found, for the eye
 gradcheck the second judge: slopes measured by finite differences
-zoo       classic bugs, what they cost and how the proof catches them: `python -m torch_ref.zoo`
+exact     the third judge: the same step with more bits, to say whose rounding is smaller
+bugs      the classic mistakes, each as a line of code
+zoo       what they cost and how the proof catches them: `python -m torch_ref.zoo`
 
 `torch_ref` imports `scratchnet`, never the other way.
 """

@@ -15,6 +15,7 @@ drifts off shows what differences of rounding add up to.
 import sys
 from dataclasses import dataclass
 from itertools import count, islice
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -135,6 +136,8 @@ def walk(lockstep, found, train, batch_size, seed, dtype):
 def main(argv=None):
     """Run the command; exit code 1 if a criterion fails."""
     options = parser().parse_args(argv)
+    if options.free_run and not Path(options.free_run).resolve().parent.is_dir():
+        raise cli.UsageError(f"--free-run: there is no folder for {options.free_run}")
     train, _, found = data.load(options.dataset, options.data_dir)
     mlp = scratchnet.MLP(
         (784, *options.hidden, 10),
@@ -148,15 +151,21 @@ def main(argv=None):
     summary = report.Summary()
     steps = walk(Lockstep(mlp, sgd), found, train, options.batch_size, options.seed, options.dtype)
     # NumPy's and PyTorch's threads, each spinning while the other works, would halve the speed.
-    with threadpool_limits(1):
+    # An overflow needs no warning beside the verdict.
+    with threadpool_limits(1), np.errstate(over="ignore", invalid="ignore"):
         for step in tqdm(islice(steps, options.steps), total=options.steps, disable=None):
+            if not np.isfinite(step.theirs["loss"]):
+                raise cli.NumericError(
+                    f"PyTorch's own loss is {step.theirs['loss']} in step {step.number}, "
+                    "so there is nothing to compare; try a lower --lr"
+                )
             if step.number == 1 or (summary.ok and not step.ok):
                 tqdm.write(report.table(step, sgd))
             summary.add(step)
     print(summary)
     if options.free_run:
         print(summary.free_run())
-        report.draw_drift(summary).savefig(options.free_run)
+        report.draw_drift(summary).savefig(options.free_run, format="png")
         print(f"  curve: {options.free_run}")
     if not summary.ok:
         sys.exit(1)

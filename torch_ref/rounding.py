@@ -42,6 +42,7 @@ def product_band(a, b, *, extra=0.0, terms=0):
     k = a1.shape[1] + terms
     passed_on = np.abs(a1 - a2) @ np.abs(b1) + np.abs(a2) @ np.abs(b1 - b2)  # (M,N)
     summed = np.abs(a1) @ np.abs(b1) + np.abs(a2) @ np.abs(b2) + 2 * extra  # (M,N)
+    passed_on *= 1 + k * np.finfo(np.float64).eps  # this sum is rounded, too
     # k * tiny: products too small for the format are lost, whole or in part
     return passed_on + gamma(k, float(info.eps)) * summed + 2 * k * float(info.tiny)
 

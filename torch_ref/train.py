@@ -8,6 +8,7 @@ gradients, by a model told that it is no longer learning.
 In the comments: B images in a batch.
 """
 
+import math
 import time
 
 import torch
@@ -71,6 +72,8 @@ def main(argv=None):
         start = time.perf_counter()
         loss = train_epoch(model, criterion, optimizer, train_loader)
         seconds = time.perf_counter() - start
+        if not math.isfinite(loss):
+            raise cli.NumericError(f"the loss is {loss} in epoch {epoch}; try a lower --lr")
         print(f"Epoch [{epoch}/{options.epochs}]  loss {loss:.4f}  {seconds:.1f} s")
 
     loss, accuracy = evaluate(model, criterion, test_loader)

@@ -12,9 +12,7 @@ In the comments: N images, B images in a batch.
 import contextlib
 import importlib
 import json
-import os
 import shutil
-import subprocess
 import sys
 from itertools import zip_longest
 from pathlib import Path
@@ -39,7 +37,7 @@ OPEN, CLOSE = "<!-- zoo -->", "<!-- /zoo -->"
 RIGHT = Bug("None", "layers.py", ())
 SIZES = (784, 128, 64, 10)
 RECIPE = {"lr": 0.1, "momentum": 0.5, "weight_decay": 1e-4}  # so that no bug lies idle
-EPOCHS = 3
+EPOCHS = 2
 
 
 class Catch(NamedTuple):
@@ -162,38 +160,10 @@ def accuracy_after_training(planted, found):
     return float((logits.argmax(axis=1) == found.test.labels).mean())
 
 
-def first_red_test(bug):
-    """Run pytest, without the zoo's own tests, on a tree with the bug; return the first failure.
-
-    None if all of them pass.
-    """
-    with TemporaryDirectory() as folder:
-        plant(bug, folder)
-        hidden = shutil.ignore_patterns("__pycache__", "test_zoo*")
-        for name in ("torch_ref", "tests"):
-            shutil.copytree(ROOT / name, Path(folder, name), ignore=hidden)
-        shutil.copy(ROOT / "pyproject.toml", folder)
-        options = ["-x", "-q", "--no-header", "--tb=no", "-p", "no:cacheprovider"]
-        result = subprocess.run(
-            [sys.executable, "-m", "pytest", *options, "-m", "not slow"],
-            cwd=folder,
-            env=os.environ | {"PYTHONDONTWRITEBYTECODE": "1"},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-    if result.returncode == 0:
-        return None
-    red = [line for line in result.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))]
-    if not red:
-        raise RuntimeError(f"pytest did not run: {result.stdout}{result.stderr}")
-    return red[0].split()[1].split("[")[0]
-
-
 def measure(found, pictures):
     """Return what the README's table says, a dict for every bug; the first is none."""
     rows = []
-    for bug in tqdm((RIGHT, *BUGS), disable=None):
+    for bug in tqdm((RIGHT, *BUGS)):
         planted = import_planted(bug)
         with threadpool_limits(1):
             caught = catch(planted, found, pictures)
@@ -206,7 +176,6 @@ def measure(found, pictures):
                     "wrong_tensor": caught and caught.where,
                     # JSON knows no infinity
                     "factor": caught and (caught.factor if np.isfinite(caught.factor) else "inf"),
-                    "red_test": first_red_test(bug),
                 }
             )
     return rows
@@ -256,7 +225,7 @@ def main(argv=None):
     print(table(results))
     write_into(ROOT / "README.md", table(results))
     right, *planted = results["rows"]
-    if right["factor"] or not all(row["factor"] and row["red_test"] for row in planted):
+    if right["factor"] or not all(row["factor"] for row in planted):
         sys.exit(1)
 
 
