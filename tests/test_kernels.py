@@ -115,7 +115,7 @@ WRONG = {
     "forgets the last k": lambda A, B: A[:, :-1] @ B[:-1],
     "forgets the last row": lambda A, B: np.concatenate([(A @ B)[:-1], np.zeros((1, 40), A.dtype)]),
     "adds an ulp": lambda A, B: A @ B * (1 + 80 * np.finfo(A.dtype).eps),
-    "rounds to half": lambda A, B: (A @ B.astype(np.float16).astype(A.dtype)),
+    "rounds to half": lambda A, B: A @ B.astype(np.float16).astype(A.dtype),
     "leaves a NaN": lambda A, B: np.where(np.eye(40, dtype=bool), A.dtype.type(np.nan), A @ B),
     "overflows": lambda A, B: np.where(np.eye(40, dtype=bool), A.dtype.type(np.inf), A @ B),
     "returns float64": lambda A, B: (A @ B).astype(np.longdouble),

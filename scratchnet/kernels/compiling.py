@@ -37,8 +37,8 @@ def compiled(py_func=None, **options):
     return dispatcher
 
 
-class ForAnyStrides:
-    """kernel(A, B, C, ...) with one machine code for each dtype, whatever the strides.
+class ForAnyStrides(dict):
+    """dtype -> kernel(A, B, C, ...), compiled when first asked for, once for whatever strides.
 
     To Numba, contiguous, transposed, strided, read-only and unaligned arrays are different types,
     each pair with a compilation of its own. A kernel that computes its own addresses needs only
@@ -47,20 +47,16 @@ class ForAnyStrides:
 
     def __init__(self, kernel, *more_types, **options):
         self.py_func, self.more_types, self.options = kernel.py_func, more_types, options
-        self.by_dtype = {}
 
-    def __call__(self, A, B, C, *more):
-        (self.by_dtype.get(C.dtype) or self._compile(C.dtype))(A, B, C, *more)
-
-    def _compile(self, dtype):
+    def __missing__(self, dtype):
         element = numba.from_dtype(dtype)
         operand = types.Array(element, 2, "A", readonly=True, aligned=False)
         product = types.Array(element, 2, "A")
-        general = compiled(self.py_func, **self.options)
-        general.compile((operand, operand, product, *self.more_types))
-        general.disable_compile()  # from here on Numba passes every array as the general type
-        self.by_dtype[dtype] = general
-        return general
+        kernel = compiled(self.py_func, **self.options)
+        kernel.compile((operand, operand, product, *self.more_types))
+        kernel.disable_compile()  # from here on Numba passes every array as the general type
+        self[dtype] = kernel
+        return kernel
 
 
 @cache

@@ -1,30 +1,29 @@
-"""A tile of C in vector registers: the few operations from which `simd` and `sparse` are built.
+"""A tile of C in vector registers: the few operations of which `simd` and `sparse` are made.
 
-    tile = zeros(C, ROWS, VECTORS, ragged)      rows x vectors registers, all 0
-    left = addresses(tile, A, i, k)             where A[i, k], A[i + 1, k], ... lie in memory
-    tile = multiply_add(tile, left, offset, right, width)
-    store(tile, addresses(tile, C, i, j), width)
+    tile = zeros(C, 6, 4, 0)                              6 rows of 4 registers, all 0
+    rows = addresses(tile, at(A, 0, k), i, m)             where A[i, k], A[i + 1, k], ... lie
+    tile = multiply_add(tile, rows, offset, b, width)     += six elements of A times a row of B
+    store(tile, addresses(tile, at(C, 0, j), i, m), width)
 
 Plain Numba loops leave it to the compiler what is kept in a register, and it keeps too little: the
 `tiled` rung loads and stores C for every fourth step of k. A `Tile` is a Numba type of our own, an
-array of LLVM vectors. Its operations are straight lines of LLVM instructions, written out by the
-Python loops below while Numba compiles; loops over k, i and j stay Numba code.
+array of LLVM vectors. Its operations are straight lines of LLVM instructions, written down by the
+Python loops below while Numba compiles; the loops over k, i and j stay Numba code.
 
 `width` is the number of columns that exist. A tile reads and writes its last `ragged` vectors under
-masks, so that the columns past `width` are neither read nor written. Rows past the last one repeat
-the last one: they compute the same numbers, and store them to the same place.
+masks, so that columns past `width` are neither read nor written. Rows past the last one, m - 1,
+repeat it: they compute the same numbers and store them to the same place.
 """
 
 from llvmlite import ir
-from numba import types
+from numba import njit, types
 from numba.core import cgutils
 from numba.core.datamodel import models
 from numba.extending import intrinsic, register_model
 
 from scratchnet.kernels.compiling import processor
 
-INT, BYTE_POINTER = ir.IntType(64), ir.IntType(8).as_pointer()
-LANE = ir.IntType(32)
+INT, LANE = ir.IntType(64), ir.IntType(32)
 
 
 def _vector_bytes_and_tile():
@@ -90,36 +89,62 @@ def zeros(typing, C, rows, vectors, ragged):
 
 
 @intrinsic
-def addresses(typing, tile, X, i, k):
-    """The addresses of X[i, k], X[i + 1, k], ...; past the last row, of the last row again."""
+def square(typing, C):
+    """A tile as high as a vector is wide, for `transpose`."""
+    lanes = VECTOR_BYTES * 8 // C.dtype.bitwidth
+    tile = Tile(C.dtype, lanes, 1, 1)
 
     def build(context, builder, signature, args):
-        _, X, i, k = args
-        array = context.make_array(signature.args[1])(context, builder, X)
-        last = builder.sub(builder.extract_value(array.shape, 0), INT(1))
+        return ir.Constant(context.get_value_type(tile), None)
+
+    return tile(C), build
+
+
+@njit
+def at(X, i, k):
+    """Where X[i, k] lies, and how many bytes on the next row and the next column are."""
+    return _address(X, i, k), X.strides[0], X.strides[1]
+
+
+@intrinsic
+def _address(typing, X, i, k):
+    def build(context, builder, signature, args):
+        X, i, k = args
+        array = context.make_array(signature.args[0])(context, builder, X)
+        row_step, column_step = cgutils.unpack_tuple(builder, array.strides)
+        offset = builder.add(builder.mul(i, row_step), builder.mul(k, column_step))
+        return builder.add(builder.ptrtoint(array.data, INT), offset)
+
+    return types.intp(X, types.intp, types.intp), build
+
+
+@njit
+def shifted(place, rows, columns):
+    """The place so many rows and columns further on."""
+    start, row_step, column_step = place
+    return start + rows * row_step + columns * column_step, row_step, column_step
+
+
+@intrinsic
+def addresses(typing, tile, place, i, m):
+    """Rows i, i + 1, ... of the m rows at `place`; for those past the last, the last again."""
+
+    def build(context, builder, signature, args):
+        _, place, i, m = args
+        start, row_step = (builder.extract_value(place, n) for n in (0, 1))
+        last = builder.sub(m, INT(1))
         found = ir.Constant(ir.ArrayType(INT, tile.rows), ir.Undefined)
         for r in range(tile.rows):
             row = builder.add(i, INT(r))
             row = builder.select(builder.icmp_signed("<", row, last), row, last)
-            address = builder.ptrtoint(_element(builder, array, row, k), INT)
+            address = builder.add(start, builder.mul(row, row_step))
             # An empty piece of assembly, to hide from LLVM that the addresses are evenly spaced: it
             # would compute each from the one before, a chain of additions as slow as the product.
             hide = ir.InlineAsm(ir.FunctionType(INT, [INT]), "", "=r,0")
             found = builder.insert_value(found, builder.call(hide, [address]), r)
         return found
 
-    return Addresses(tile.rows)(tile, X, types.intp, types.intp), build
-
-
-@intrinsic
-def address(typing, X, i, k):
-    """The address of X[i, k]."""
-
-    def build(context, builder, signature, args):
-        array = context.make_array(signature.args[0])(context, builder, args[0])
-        return builder.ptrtoint(_element(builder, array, *args[1:]), INT)
-
-    return types.intp(X, types.intp, types.intp), build
+    return Addresses(tile.rows)(tile, place, types.intp, types.intp), build
 
 
 @intrinsic
@@ -132,11 +157,11 @@ def multiply_add(typing, tile, left, offset, right, width):
 
     def build(context, builder, signature, args):
         sums, left, offset, right, width = args
-        start = builder.inttoptr(right, BYTE_POINTER)
-        b = [_load(builder, tile, start, v, width) for v in range(tile.vectors)]
+        b = [_load(builder, tile, right, v, width) for v in range(tile.vectors)]
         for r in range(tile.rows):
             place = builder.add(builder.extract_value(left, r), offset)
-            a = _load_spread(builder, tile, place)
+            number = builder.load(builder.inttoptr(place, _number(tile).as_pointer()), align=1)
+            a = _spread(builder, _vector(tile), number)
             for v in range(tile.vectors):
                 n = r * tile.vectors + v
                 total = _fma(builder, tile, a, b[v], builder.extract_value(sums, n))
@@ -153,7 +178,7 @@ def load(typing, tile, rows, width):
     def build(context, builder, signature, args):
         sums, rows, width = args
         for r in range(tile.rows):
-            start = builder.inttoptr(builder.extract_value(rows, r), BYTE_POINTER)
+            start = builder.extract_value(rows, r)
             for v in range(tile.vectors):
                 vector = _load(builder, tile, start, v, width)
                 sums = builder.insert_value(sums, vector, r * tile.vectors + v)
@@ -163,13 +188,27 @@ def load(typing, tile, rows, width):
 
 
 @intrinsic
+def plus(typing, tile, other):
+    """tile + other."""
+
+    def build(context, builder, signature, args):
+        sums, others = args
+        for n in range(tile.rows * tile.vectors):
+            pair = builder.extract_value(sums, n), builder.extract_value(others, n)
+            sums = builder.insert_value(sums, builder.fadd(*pair), n)
+        return sums
+
+    return tile(tile, tile), build
+
+
+@intrinsic
 def store(typing, tile, rows, width):
     """Write the tile to memory at `rows`."""
 
     def build(context, builder, signature, args):
         sums, rows, width = args
         for r in range(tile.rows):
-            start = builder.inttoptr(builder.extract_value(rows, r), BYTE_POINTER)
+            start = builder.extract_value(rows, r)
             for v in range(tile.vectors):
                 vector = builder.extract_value(sums, r * tile.vectors + v)
                 _store(builder, tile, vector, start, v, width)
@@ -179,12 +218,37 @@ def store(typing, tile, rows, width):
 
 
 @intrinsic
+def transpose(typing, tile):
+    """A square tile of one vector a row, with rows and columns exchanged."""
+
+    def build(context, builder, signature, args):
+        rows = [builder.extract_value(args[0], r) for r in range(tile.rows)]
+        block = 1
+        while block < tile.lanes:
+            # In each square of four blocks exchange the two that lie off the diagonal.
+            upper = [n + tile.lanes - block if n & block else n for n in range(tile.lanes)]
+            lower = [n + tile.lanes if n & block else n + block for n in range(tile.lanes)]
+            for r in range(tile.rows):
+                if not r & block:
+                    pair = rows[r], rows[r + block]
+                    rows[r] = _shuffle(builder, *pair, upper)
+                    rows[r + block] = _shuffle(builder, *pair, lower)
+            block *= 2
+        turned = args[0]
+        for r, row in enumerate(rows):
+            turned = builder.insert_value(turned, row, r)
+        return turned
+
+    return tile(tile), build
+
+
+@intrinsic
 def nonzeros(typing, tile, start, width):
     """Bit l is set if number l at `start` is not 0; for a tile of one vector."""
 
     def build(context, builder, signature, args):
         _, start, width = args
-        numbers = _load(builder, tile, builder.inttoptr(start, BYTE_POINTER), 0, width)
+        numbers = _load(builder, tile, start, 0, width)
         found = builder.fcmp_unordered("!=", numbers, ir.Constant(_vector(tile), None))
         return builder.zext(builder.bitcast(found, ir.IntType(tile.lanes)), INT)
 
@@ -197,7 +261,7 @@ def mark_nonzeros(typing, tile, words, start, bit, width):
 
     def build(context, builder, signature, args):
         _, words, start, bit, width = args
-        numbers = _load(builder, tile, builder.inttoptr(start, BYTE_POINTER), 0, width)
+        numbers = _load(builder, tile, start, 0, width)
         found = builder.fcmp_unordered("!=", numbers, ir.Constant(_vector(tile), None))
         vector = ir.VectorType(INT, tile.lanes)
         place = builder.inttoptr(words, vector.as_pointer())
@@ -249,27 +313,19 @@ def _fma(builder, tile, a, b, c):
     return _call(builder, name, _vector(tile), [a, b, c])
 
 
-def _element(builder, array, i, k):
-    """The address of array[i, k], as a pointer to bytes."""
-    row_stride, column_stride = cgutils.unpack_tuple(builder, array.strides)
-    offset = builder.add(builder.mul(i, row_stride), builder.mul(k, column_stride))
-    return builder.gep(builder.bitcast(array.data, BYTE_POINTER), [offset])
-
-
 def _spread(builder, vector, number):
     first = builder.insert_element(ir.Constant(vector, ir.Undefined), number, LANE(0))
-    zeros_ = ir.Constant(ir.VectorType(LANE, vector.count), None)
-    return builder.shuffle_vector(first, first, zeros_)
+    return _shuffle(builder, first, first, [0] * vector.count)
 
 
-def _load_spread(builder, tile, address):
-    pointer = builder.inttoptr(address, _number(tile).as_pointer())
-    return _spread(builder, _vector(tile), builder.load(pointer, align=1))
+def _shuffle(builder, a, b, lanes):
+    """The numbers of a and b, counted through, that stand at `lanes`."""
+    return builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(LANE, len(lanes)), lanes))
 
 
-def _place(builder, tile, start, v):
-    pointer = builder.gep(start, [INT(v * VECTOR_BYTES)])
-    return builder.bitcast(pointer, _vector(tile).as_pointer())
+def _pointer(builder, tile, start, v):
+    """To vector v of the row that starts at `start`."""
+    return builder.inttoptr(builder.add(start, INT(v * VECTOR_BYTES)), _vector(tile).as_pointer())
 
 
 def _mask(builder, tile, v, width):
@@ -282,7 +338,7 @@ def _mask(builder, tile, v, width):
 
 
 def _load(builder, tile, start, v, width):
-    place, mask = _place(builder, tile, start, v), _mask(builder, tile, v, width)
+    place, mask = _pointer(builder, tile, start, v), _mask(builder, tile, v, width)
     if mask is None:
         return builder.load(place, align=1)
     vector = _vector(tile)
@@ -291,7 +347,7 @@ def _load(builder, tile, start, v, width):
 
 
 def _store(builder, tile, vector, start, v, width):
-    place, mask = _place(builder, tile, start, v), _mask(builder, tile, v, width)
+    place, mask = _pointer(builder, tile, start, v), _mask(builder, tile, v, width)
     if mask is None:
         builder.store(vector, place, align=1)
     else:

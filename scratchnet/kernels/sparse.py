@@ -18,8 +18,8 @@ from scratchnet.kernels.compiling import ForAnyStrides, compiled
 from scratchnet.kernels.operands import operands
 from scratchnet.kernels.registers import (
     VECTOR_BYTES,
-    address,
     addresses,
+    at,
     lowest_bit,
     mark_nonzeros,
     multiply_add,
@@ -29,7 +29,7 @@ from scratchnet.kernels.registers import (
     zeros,
 )
 from scratchnet.kernels.simd import multiply
-from scratchnet.kernels.threads import alone_or_together, share
+from scratchnet.kernels.threads import share, together, worth_threads
 
 # With a larger part of A than this not 0, the full tiles of `simd` are faster.
 WORTH_SKIPPING = 0.4
@@ -45,7 +45,10 @@ def sparse(A, B):
     every multiply-add, and is still far ahead. An A with few zeros goes to `simd`.
     """
     A, B, C = operands(A, B)
-    alone_or_together(_alone, _together, A, B, C)
+    if worth_threads(A, C):
+        together(_together[C.dtype], _alone[C.dtype], A, B, C)
+    else:
+        _alone[C.dtype](A, B, C)
     return C
 
 
@@ -78,11 +81,11 @@ def find_nonzeros(A, bits):
         for k in range(K):
             bit = np.uint64(1) << np.uint64(k % WORD)
             for i in range(0, m, lanes):
-                mark_nonzeros(vector, address(bits, k // WORD, i), address(A, i, k), bit, m - i)
+                mark_nonzeros(vector, at(bits, k // WORD, i)[0], at(A, i, k)[0], bit, m - i)
     elif A.strides[1] == A.itemsize:
         for i in range(m):
             for k in range(0, K, lanes):
-                found = nonzeros(vector, address(A, i, k), K - k)
+                found = nonzeros(vector, at(A, i, k)[0], K - k)
                 bits[k // WORD, i] |= found << np.uint64(k % WORD)
     else:
         for i in range(m):
@@ -98,15 +101,15 @@ def find_nonzeros(A, bits):
 @njit
 def _multiply_row(tile, A, B, C, bits, i, j, width):
     """C[i, j:j + width] = A[i] @ B[:, j:j + width]."""
-    left = addresses(tile, A, i, 0)
-    right = address(B, 0, j)
+    left, (_, _, left_step) = addresses(tile, at(A, i, 0), 0, 1), at(A, i, 0)
+    right, right_step, _ = at(B, 0, j)
     for w in range(bits.shape[0]):
         word = bits[w, i]
         while word:
             k = w * WORD + lowest_bit(word)
             word &= word - np.uint64(1)  # clears the lowest bit
-            tile = multiply_add(tile, left, k * A.strides[1], right + k * B.strides[0], width)
-    store(tile, addresses(tile, C, i, j), width)
+            tile = multiply_add(tile, left, k * left_step, right + k * right_step, width)
+    store(tile, addresses(tile, at(C, i, j), 0, 1), width)
 
 
 @compiled(parallel=True)

@@ -28,11 +28,15 @@ def set_threads(count):
     _count = count
 
 
-def alone_or_together(serial, parallel, A, B, C):
-    """Compute C = A @ B by `parallel`, where that pays and the threads are free, or by `serial`."""
+def worth_threads(A, C):
+    """Whether to compute C = A @ B together; A's rows and the columns of C say how much it is."""
+    return _count > 1 and C.size * A.shape[1] >= WORTH_WAKING
+
+
+def together(parallel, serial, A, B, C):
+    """Compute C = A @ B by `parallel`, or by `serial` if the threads are at work already."""
     global _pool_started
-    worth = _count > 1 and A.shape[0] * A.shape[1] * B.shape[1] >= WORTH_WAKING
-    if not worth or not _pool.acquire(blocking=False):
+    if not _pool.acquire(blocking=False):
         serial(A, B, C)
         return
     try:
