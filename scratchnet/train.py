@@ -17,7 +17,7 @@ from scratchnet.metrics import accuracy, confusion_matrix
 from scratchnet.network import MLP
 from scratchnet.optim import SGD
 from scratchnet.progress import GracefulStop, Progress
-from scratchnet.run import DECISIVE, Run, run_folder
+from scratchnet.run import DECISIVE, INHERITED, Run, run_folder
 
 DEFAULTS = {
     "epochs": 10,
@@ -238,7 +238,7 @@ def recorded(state, given):
             f"{given['resume']} was trained otherwise than with {', '.join(contradictions)}"
         )
     dataset = {"dataset": config["data"]["name"]} if config["data"]["name"] != "custom" else {}
-    return {name: config[name] for name in DECISIVE} | dataset
+    return {name: config[name] for name in DECISIVE + INHERITED} | dataset
 
 
 def parse(argv):

@@ -230,12 +230,9 @@ class TestAnInterruptedRun:
         returncode, stderr = interrupt(digits_folder, tmp_path, signum, after, *OPTIONS)
         assert returncode == code
         (line,) = stderr.splitlines()
-        assert f"--resume {tmp_path / 'model.safetensors'}" in line
+        assert f"go on with python -m scratchnet.train --resume {tmp_path}" in line
 
-        resumed = run_module(
-            *("scratchnet.train", "--resume", tmp_path / "model.safetensors"),
-            *("--data-dir", digits_folder, "--epochs", 3),
-        )
+        resumed = run_module(*line.partition("python -m ")[2].split())
         assert resumed.returncode == 0, resumed.stderr
         assert_same_weights(tmp_path, finished[0])
         same = [line.split(",")[:4] for line in (tmp_path / "history.csv").read_text().split()]
