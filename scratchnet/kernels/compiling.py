@@ -26,6 +26,7 @@ from numba.core.serialize import dumps
 
 # a*b + c may be one step, the terms of a sum may be regrouped, -0 may be 0. NaN and infinity stay.
 FASTMATH = {"contract", "reassoc", "nsz"}
+DIGEST_BYTES = hashlib.sha256().digest_size
 
 
 def compiled(py_func=None, **options):
@@ -93,8 +94,9 @@ class DiskCache(_Cache):
             path = self._path(sig)
             if not path.exists():
                 return None
-            digest, code = (content := path.read_bytes())[:32], content[32:]
-            if hashlib.sha256(code).digest() != digest:
+            content = path.read_bytes()
+            code = content[DIGEST_BYTES:]
+            if hashlib.sha256(code).digest() != content[:DIGEST_BYTES]:
                 raise ValueError(f"{path} is damaged")
             return CompileResult._rebuild(target_context, *pickle.loads(code))
         except Exception as error:

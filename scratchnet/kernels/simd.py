@@ -32,10 +32,11 @@ from scratchnet.kernels.registers import (
 )
 from scratchnet.kernels.threads import share, together, worth_threads
 
-# The sizes of the blocks into which a large product is cut, in elements, and of the caches, in
-# bytes. For each block of k a panel of B is read again for every few rows of A: it should come from
-# the first cache; the block of A is read again for every panel: it should come from the second.
+# The blocks into which a large product is cut. A panel of B (DEPTH rows, 64 KB) is read again for
+# every six rows of A, a block of A (HEIGHT x DEPTH, 768 KB) for every panel of B: both should come
+# from the second-level cache, not from memory.
 DEPTH, HEIGHT = 256, 768
+# A B of at most so many bytes stays in the first-level cache as it is.
 FIRST_CACHE = 32 * 1024
 # Fewer rows of A than this do not repay a copy of B, nor fewer panels of B a copy of A.
 WORTH_PACKING_B, WORTH_PACKING_A = 24, 4
