@@ -77,8 +77,9 @@ def sizes(race):
     ax.axhline(peak, color="black", linewidth=1, linestyle="--", label="peak of the core")
     ax.set_xscale("log", base=2)
     ax.set_xticks([row["shape"][0] for row in rows], [str(row["shape"][0]) for row in rows])
-    ax.set(xlabel="n, for n × n times n × n", ylabel="GFLOP/s, one core, float32", ylim=(0, None))
-    ax.legend(fontsize=8, ncols=2)
+    ax.set(xlabel="n, for n × n times n × n", ylabel="GFLOP/s, one core, float32")
+    ax.set_ylim(0, 1.4 * peak)  # room for the legend
+    ax.legend(fontsize=8, ncols=4, loc="upper left")
     ax.spines[["top", "right"]].set_visible(False)
     return figure
 
@@ -127,5 +128,5 @@ def table(results):
             t = {name: median(samples) for name, samples in row["samples"].items()}
             cells = [f"{t[name] * 1e6:.1f}" if name in t else "" for name in names]
             pairs = ("simd", "numpy"), ("simd", "torch"), ("sparse", "numpy")
-            ratios = [f"{t[other] / t[ours]:.2f}" for ours, other in pairs]
+            ratios = [f"{t[b] / t[a]:.2f}" if a in t and b in t else "" for a, b in pairs]
             yield f"| {row['product']} | {' | '.join(cells + ratios)} |"

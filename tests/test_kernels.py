@@ -29,7 +29,7 @@ SHAPES = [
 
 
 @every_rung
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(pair=operand_pairs(lambda rng, shape: rng.standard_normal(shape)))
 def test_any_shape_and_strides_give_the_product_within_rounding(kernel, pair):
     A, B = pair
@@ -42,7 +42,7 @@ def test_any_shape_and_strides_give_the_product_within_rounding(kernel, pair):
 
 
 @every_rung
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(pair=operand_pairs(lambda rng, shape: rng.integers(-8, 8, shape, endpoint=True)))
 def test_matrices_of_integers_are_multiplied_exactly(kernel, pair):
     A, B = pair

@@ -26,6 +26,7 @@ from numba.core.serialize import dumps
 
 # a*b + c may be one step, the terms of a sum may be regrouped, -0 may be 0. NaN and infinity stay.
 FASTMATH = {"contract", "reassoc", "nsz"}
+DIGEST_BYTES = hashlib.sha256().digest_size
 
 
 def compiled(py_func=None, **options):
@@ -72,21 +73,17 @@ def cache_folder():
     for source in sorted(Path(__file__).parent.glob("*.py")):
         described.update(source.read_bytes())
     versions = platform.python_version(), numba.__version__, llvmlite.__version__
-    described.update(repr((versions, processor())).encode())
+    described.update(repr((versions, processor(), numba.config.BOUNDSCHECK)).encode())
     folder = Path(pooch.os_cache("scratchnet")) / f"kernels-{described.hexdigest()[:16]}"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     return folder
-
-
-@cache
-def _warn_once(what):
-    warnings.warn(f"kernels are compiled anew in each process: {what}", stacklevel=2)
 
 
 class DiskCache(_Cache):
     """What a Numba dispatcher asks before it compiles, and tells after it has."""
 
     cache_path = property(lambda self: str(cache_folder()))
+    warned = False
 
     def __init__(self, py_func):
         self.name = f"{py_func.__module__}.{py_func.__qualname__}"
@@ -97,12 +94,13 @@ class DiskCache(_Cache):
             path = self._path(sig)
             if not path.exists():
                 return None
-            digest, code = (content := path.read_bytes())[:32], content[32:]
-            if hashlib.sha256(code).digest() != digest:
+            content = path.read_bytes()
+            code = content[DIGEST_BYTES:]
+            if hashlib.sha256(code).digest() != content[:DIGEST_BYTES]:
                 raise ValueError(f"{path} is damaged")
             return CompileResult._rebuild(target_context, *pickle.loads(code))
         except Exception as error:
-            _warn_once(error)
+            self._warn_once(error)
             return None
 
     def save_overload(self, sig, data):
@@ -111,11 +109,17 @@ class DiskCache(_Cache):
         code = dumps(data._reduce())
         try:
             path = self._path(sig)
-            with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
-                file.write(hashlib.sha256(code).digest() + code)
-            os.replace(file.name, path)  # whole or not at all, also beside another process
+            with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+                (whole := Path(folder, path.name)).write_bytes(hashlib.sha256(code).digest() + code)
+                os.replace(whole, path)  # whole or not at all, also beside another process
         except OSError as error:
-            _warn_once(error)
+            self._warn_once(error)
+
+    @staticmethod
+    def _warn_once(error):
+        if not DiskCache.warned:
+            DiskCache.warned = True
+            warnings.warn(f"kernels are compiled anew in each process: {error}", stacklevel=2)
 
     def _path(self, sig):
         types_ = hashlib.sha256(str(sig).encode()).hexdigest()[:16]

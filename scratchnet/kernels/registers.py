@@ -102,7 +102,10 @@ def square(typing, C):
 
 @njit
 def at(X, i, k):
-    """Where X[i, k] lies, and how many bytes on the next row and the next column are."""
+    """Where X[i, k] lies, and how many bytes on the next row and the next column are.
+
+    The place does not keep X alive: whoever uses it must hold X as well.
+    """
     return _address(X, i, k), X.strides[0], X.strides[1]
 
 

@@ -32,10 +32,11 @@ from scratchnet.kernels.registers import (
 )
 from scratchnet.kernels.threads import share, together, worth_threads
 
-# The sizes of the blocks into which a large product is cut, in elements, and of the caches, in
-# bytes. For each block of k a panel of B is read again for every few rows of A: it should come from
-# the first cache; the block of A is read again for every panel: it should come from the second.
+# The blocks into which a large product is cut. A panel of B (DEPTH rows, 64 KB) is read again for
+# every six rows of A, a block of A (HEIGHT x DEPTH, 768 KB) for every panel of B: both should come
+# from the second-level cache, not from memory.
 DEPTH, HEIGHT = 256, 768
+# A B of at most so many bytes stays in the first-level cache as it is.
 FIRST_CACHE = 32 * 1024
 # Fewer rows of A than this do not repay a copy of B, nor fewer panels of B a copy of A.
 WORTH_PACKING_B, WORTH_PACKING_A = 24, 4
@@ -89,25 +90,25 @@ def _multiply_packed(A, B, C):
     columns = VECTORS * lanes
     pack_left = n > WORTH_PACKING_A * columns
     height = max(1, min(m, HEIGHT) if pack_left else m)
-    panel = _aligned(C, DEPTH, columns)
+    panel = aligned(C, DEPTH, columns)
     # The rows of the copy of A are a little longer, lest they all compete for the same cache lines.
-    block = _aligned(C, height + lanes if pack_left else 0, DEPTH + lanes)
+    block = aligned(C, height + lanes if pack_left else 0, DEPTH + lanes)
     for k in range(0, max(K, 1), DEPTH):
         depth = min(DEPTH, K - k)
         for i in range(0, m, height):
             rows = min(height, m - i)
             left = at(A, i, k)
             if pack_left:
-                _pack(C, left, rows, depth, at(block, 0, 0))
+                pack(C, left, rows, depth, at(block, 0, 0))
                 left = at(block, 0, 0)
             for j in range(0, n, columns):
                 width = min(columns, n - j)
-                _pack(C, at(B, k, j), depth, width, at(panel, 0, 0))
+                pack(C, at(B, k, j), depth, width, at(panel, 0, 0))
                 _multiply_panel(C, left, at(panel, 0, 0), at(C, i, j), rows, depth, width, k > 0)
 
 
 @njit
-def _aligned(like, rows, columns):
+def aligned(like, rows, columns):
     """An empty matrix for `like`'s dtype that starts at a whole vector."""
     spare = VECTOR_BYTES // like.itemsize
     memory = np.empty((1, rows * columns + spare), like.dtype)
@@ -116,16 +117,18 @@ def _aligned(like, rows, columns):
 
 
 @njit
-def _pack(like, source, rows, columns, target):
+def pack(like, source, rows, columns, target):
     """Copy a rows x columns block from one place to another, a vector at a time where it can be."""
     start, row_step, column_step = source
     lanes = VECTOR_BYTES // like.itemsize
     if column_step == like.itemsize:
-        row = zeros(like, 1, 4, 4)
+        whole = columns - columns % (4 * lanes)
         for i in range(rows):
-            for j in range(0, columns, 4 * lanes):
-                row = load(row, addresses(row, shifted(source, 0, j), i, rows), columns - j)
-                store(row, addresses(row, shifted(target, 0, j), i, rows), columns - j)
+            for j in range(0, whole, 4 * lanes):
+                _copy_row(zeros(like, 1, 4, 0), shifted(source, i, j), shifted(target, i, j), 0)
+            for j in range(whole, columns, lanes):
+                rest = shifted(source, i, j), shifted(target, i, j), columns - j
+                _copy_row(zeros(like, 1, 1, 1), *rest)
     elif row_step == like.itemsize:
         turned = start, column_step, row_step
         block = square(like)
@@ -136,11 +139,15 @@ def _pack(like, source, rows, columns, target):
                 place = addresses(block, shifted(target, 0, j), i, i + lanes)
                 store(transpose(block), place, lanes)
     else:
-        number = zeros(like, 1, 1, 1)
         for i in range(rows):
             for j in range(columns):
-                number = load(number, addresses(number, shifted(source, 0, j), i, rows), 1)
-                store(number, addresses(number, shifted(target, 0, j), i, rows), 1)
+                _copy_row(zeros(like, 1, 1, 1), shifted(source, i, j), shifted(target, i, j), 1)
+
+
+@njit
+def _copy_row(empty, source, target, width):
+    row = load(empty, addresses(empty, source, 0, 1), width)
+    store(row, addresses(empty, target, 0, 1), width)
 
 
 @njit

@@ -20,6 +20,7 @@ from scratchnet.kernels.registers import (
     VECTOR_BYTES,
     addresses,
     at,
+    load,
     lowest_bit,
     mark_nonzeros,
     multiply_add,
@@ -28,7 +29,7 @@ from scratchnet.kernels.registers import (
     store,
     zeros,
 )
-from scratchnet.kernels.simd import multiply
+from scratchnet.kernels.simd import aligned, multiply, pack
 from scratchnet.kernels.threads import share, together, worth_threads
 
 # With a larger part of A than this not 0, the full tiles of `simd` are faster.
@@ -56,19 +57,27 @@ def sparse(A, B):
 def multiply_sparse(A, B, C):
     """C[:] = A @ B on one thread, for an A with many zeros."""
     m, K = A.shape
+    n = C.shape[1]
     words = (K + WORD - 1) // WORD
     bits = np.zeros((words, m + VECTOR_BYTES), np.uint64)  # room for one vector past the end
-    if B.strides[1] != B.itemsize or find_nonzeros(A, bits) > WORTH_SKIPPING * m * K:
+    if K == 0 or find_nonzeros(A, bits) > WORTH_SKIPPING * m * K:
         multiply(A, B, C)
         return
-    columns = VECTORS * VECTOR_BYTES // C.itemsize
-    for i in range(m):
-        for j in range(0, C.shape[1], columns):
-            width = min(columns, C.shape[1] - j)
-            if width == columns:
-                _multiply_row(zeros(C, 1, VECTORS, 0), A, B, C, bits, i, j, width)
+    lanes = VECTOR_BYTES // C.itemsize
+    panel = aligned(C, WORD, VECTORS * lanes)
+    # The rows of B that belong to one word are few enough to stay in the first cache for all of A.
+    for word in range(words):
+        k = word * WORD
+        for j in range(0, n, VECTORS * lanes):
+            width = min(VECTORS * lanes, n - j)
+            pack(C, at(B, k, j), min(WORD, K - k), width, at(panel, 0, 0))
+            rest = at(A, 0, k), at(panel, 0, 0), at(C, 0, j), m, width, k > 0
+            if width == VECTORS * lanes:
+                _multiply_rows(zeros(C, 1, VECTORS, 0), bits[word], *rest)
+            elif width > 4 * lanes:
+                _multiply_rows(zeros(C, 1, VECTORS, VECTORS), bits[word], *rest)
             else:
-                _multiply_row(zeros(C, 1, VECTORS, VECTORS), A, B, C, bits, i, j, width)
+                _multiply_rows(zeros(C, 1, 4, 4), bits[word], *rest)
 
 
 @njit
@@ -99,17 +108,19 @@ def find_nonzeros(A, bits):
 
 
 @njit
-def _multiply_row(tile, A, B, C, bits, i, j, width):
-    """C[i, j:j + width] = A[i] @ B[:, j:j + width]."""
-    left, (_, _, left_step) = addresses(tile, at(A, i, 0), 0, 1), at(A, i, 0)
-    right, right_step, _ = at(B, 0, j)
-    for w in range(bits.shape[0]):
-        word = bits[w, i]
+def _multiply_rows(empty, bits, left, right, product, m, width, add):
+    """A panel of C, `width` columns of m rows, = or += 64 columns of A times rows of B."""
+    _, _, left_step = left
+    start, right_step, _ = right
+    for i in range(m):
+        a, place = addresses(empty, left, i, m), addresses(empty, product, i, m)
+        tile = load(empty, place, width) if add else empty
+        word = bits[i]
         while word:
-            k = w * WORD + lowest_bit(word)
+            k = lowest_bit(word)
             word &= word - np.uint64(1)  # clears the lowest bit
-            tile = multiply_add(tile, left, k * left_step, right + k * right_step, width)
-    store(tile, addresses(tile, at(C, i, j), 0, 1), width)
+            tile = multiply_add(tile, a, k * left_step, start + k * right_step, width)
+        store(tile, place, width)
 
 
 @compiled(parallel=True)
