@@ -190,6 +190,8 @@ class TestTheLoss:
         [
             (np.zeros((2, 3)), np.zeros(3, int), r"\(2, 3\) and \(3,\)"),
             (np.zeros(3), np.zeros(3, int), r"\(3,\) and \(3,\)"),
+            (np.zeros((2, 3)), np.zeros(1, int), r"\(2, 3\) and \(1,\)"),
+            (np.zeros((2, 3, 1)), np.zeros(2, int), r"\(2, 3, 1\) and \(2,\)"),
             (np.zeros((2, 3)), np.zeros((2, 1), int), r"\(2, 1\)"),
             (np.zeros((0, 3)), np.zeros(0, int), r"\(0, 3\)"),
             (np.zeros((2, 3)), np.array([0, 3]), "0 to 2.*to 3"),
