@@ -25,6 +25,8 @@ from scratchnet import __version__, checkpoint, cli
 
 # These options decide the weights, bit for bit: a resumed run takes them from its checkpoint.
 DECISIVE = ("batch_size", "lr", "momentum", "weight_decay", "hidden", "seed", "val_size")
+# These a resumed run takes over too, but may be told otherwise.
+INHERITED = ("epochs", "matmul")
 HISTORY = ("epoch", "train_loss", "val_loss", "val_accuracy", "seconds", "images_per_second")
 LIBRARIES = ("numpy", "numba", "matplotlib", "mlxtend", "pooch", "safetensors")
 
@@ -166,9 +168,11 @@ class Run:
             self._write(f"figures/{name}.png", png.getvalue())
 
     def where_it_stopped(self, signum):
+        folder = f" --data-dir {self.options.data_dir}" if self.options.data_dir else ""
         return (
             f"stopped by {signal.Signals(signum).name} in epoch {self.epoch} after "
-            f"{self.under_way['batch']} batches; go on with --resume {self.model}"
+            f"{self.under_way['batch']} batches; go on with "
+            f"python -m scratchnet.train --resume {self.model}{folder}"
         )
 
     def last_good(self):
@@ -180,7 +184,7 @@ class Run:
                 raise cli.NumericError(f"{name} is no longer finite in epoch {self.epoch}")
 
     def _save(self):
-        config = {name: getattr(self.options, name) for name in DECISIVE}
+        config = {name: getattr(self.options, name) for name in DECISIVE + INHERITED}
         config["data"] = {"name": self.dataset.name, "sha256": self.dataset.sha256}
         state = {"config": config, "epoch": self.epoch, "under_way": self.under_way}
         checkpoint.save(self.model, self.arrays, state)

@@ -5,6 +5,7 @@ stands around those five lines reads options, keeps the books and tells what is 
 """
 
 import argparse
+import importlib.metadata
 import math
 
 import numpy as np
@@ -16,7 +17,7 @@ from scratchnet.metrics import accuracy, confusion_matrix
 from scratchnet.network import MLP
 from scratchnet.optim import SGD
 from scratchnet.progress import GracefulStop, Progress
-from scratchnet.run import DECISIVE, Run, run_folder
+from scratchnet.run import DECISIVE, INHERITED, Run, run_folder
 
 DEFAULTS = {
     "epochs": 10,
@@ -112,7 +113,7 @@ def main(argv=None):
     given = parse(argv)
     tensors, state = checkpoint.load(given["resume"]) if "resume" in given else (None, None)
     options = argparse.Namespace(**DEFAULTS | recorded(state, given) | given)
-    matmul = kernel(options.matmul)
+    matmul = kernel(options.matmul, options.threads)
     dataset = data.load(options.dataset, options.data_dir)
     train, validation = split(dataset, options)
     rng = np.random.default_rng(options.seed)
@@ -156,7 +157,7 @@ def introduce(run, train, validation):
         print(f"        linear{i}  {shape:>16}  {layer.W.size + layer.b.size:>9,} parameters")
     total = sum(array.size for _, array in run.network.parameters())
     print(f"        {'':>7}  {'':>16}  {total:>9,} in all")
-    print(f"kernel  {options.matmul}{blas(options.matmul)}, threads: {options.threads}")
+    print(f"kernel  {options.matmul} ({library(options.matmul)}), threads: {options.threads}")
     print(f"run     {run.folder}{' (a dry run: removed at the end)' if options.dry_run else ''}")
 
 
@@ -180,24 +181,25 @@ def finish(run, train):
         print(f"files   {', '.join(names)} in {run.folder}")
 
 
-def kernel(name):
-    """Look up the matrix product `name`; UsageError lists the known ones."""
+def kernel(name, threads=1):
+    """Return the matrix product `name`, to run on so many threads; UsageError lists the known."""
     if name == "numpy":
         return np.matmul  # without the half second that importing Numba takes
     from scratchnet import kernels
 
     try:
+        kernels.set_threads(threads)
         return kernels.get(name)
     except ValueError as error:
         raise cli.UsageError(f"--matmul: {error}") from error
 
 
-def blas(kernel_name):
-    """Name the library behind np.matmul, for example " (openblas 0.3.30)"."""
-    libraries = [info for info in threadpoolctl.threadpool_info() if info["user_api"] == "blas"]
-    if kernel_name != "numpy" or not libraries:
-        return ""
-    return f" ({libraries[0]['internal_api']} {libraries[0]['version']})"
+def library(name):
+    """Name the library behind a kernel, for example "openblas 0.3.31"."""
+    if name != "numpy":
+        return f"numba {importlib.metadata.version('numba')}"
+    blas = [info for info in threadpoolctl.threadpool_info() if info["user_api"] == "blas"]
+    return f"{blas[0]['internal_api']} {blas[0]['version']}" if blas else "its own loops"
 
 
 def split(dataset, options):
@@ -236,7 +238,7 @@ def recorded(state, given):
             f"{given['resume']} was trained otherwise than with {', '.join(contradictions)}"
         )
     dataset = {"dataset": config["data"]["name"]} if config["data"]["name"] != "custom" else {}
-    return {name: config[name] for name in DECISIVE} | dataset
+    return {name: config[name] for name in DECISIVE + INHERITED} | dataset
 
 
 def parse(argv):

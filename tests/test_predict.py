@@ -13,6 +13,7 @@ from PIL import Image, ImageOps
 
 from scratchnet import predict
 from scratchnet.data import DataError, to_unit_interval
+from scratchnet.loss import softmax
 
 
 @pytest.fixture(scope="module")
@@ -67,30 +68,48 @@ def in_16_bits(image):
     return Image.fromarray(np.asarray(image, np.uint16) * 257)
 
 
-# How a digit is exported, and the share of digits that must be read as their originals are.
-EXPORTS = {
-    "black on white": (ImageOps.invert, 1),
-    "16 bits": (in_16_bits, 1),
-    "with a palette": (lambda image: image.convert("RGB").quantize(256), 0.99),
-    "three times as large": (lambda image: enlarged(image, (84, 84)), 0.95),
-    "large, black on white": (lambda image: enlarged(ImageOps.invert(image)), 0.95),
-    "very large": (lambda image: enlarged(image, (1500, 1500)), 0.95),
-    "in colour": (lambda image: ImageOps.colorize(enlarged(image), "#f4ecd8", "#1a237e"), 0.95),
-    "off centre": (on_a_larger_canvas, 0.95),
-    "black ink on nothing": (lambda image: ink_on_nothing(image, 0), 0.95),
-    "white ink on nothing": (lambda image: ink_on_nothing(image, 255), 0.95),
-    "a pale, noisy photograph": (as_a_pale_photograph, 0.93),
-    "JPEG": (lambda image: saved(image, "JPEG", quality=75), 0.95),
-    "large JPEG": (lambda image: saved(enlarged(image).convert("RGB"), "JPEG", quality=75), 0.95),
+LOSSLESS = {
+    "black on white": ImageOps.invert,
+    "16 bits": in_16_bits,
+    "with a palette": lambda image: image.convert("RGB").quantize(256),
+}
+RESAMPLED = {
+    "three times as large": lambda image: enlarged(image, (84, 84)),
+    "large, black on white": lambda image: enlarged(ImageOps.invert(image)),
+    "very large": lambda image: enlarged(image, (1200, 1200)),
+    "in colour": lambda image: ImageOps.colorize(enlarged(image), "#f4ecd8", "#1a237e"),
+    "off centre": on_a_larger_canvas,
+    "black ink on nothing": lambda image: ink_on_nothing(image, 0),
+    "white ink on nothing": lambda image: ink_on_nothing(image, 255),
+    "a pale, noisy photograph": as_a_pale_photograph,
+    "JPEG": lambda image: saved(image, "JPEG", quality=75),
+    "large JPEG": lambda image: saved(enlarged(image).convert("RGB"), "JPEG", quality=75),
 }
 
 
-@pytest.mark.parametrize("export", EXPORTS)
-def test_digits_are_read_as_their_originals_are(sample, network, export):
-    change, share = EXPORTS[export]
-    originals = sample.test.images[::5]
-    prepared = [predict.prepare(change(Image.fromarray(image))) for image in originals]
-    assert (read(network, prepared) == read(network, originals)).mean() >= share
+@pytest.fixture(scope="module")
+def clear_digits(sample, network):
+    """Some 200 test digits that the network reads with more than 95 % certainty."""
+    images = sample.test.images[::4]
+    p = softmax(network.forward(to_unit_interval(images)))
+    return images[p.max(axis=1) > 0.95]
+
+
+@pytest.mark.parametrize("export", LOSSLESS)
+def test_digits_exported_without_loss_are_read_as_their_originals_are(sample, network, export):
+    originals = sample.test.images[::4]
+    prepared = [predict.prepare(LOSSLESS[export](Image.fromarray(image))) for image in originals]
+    assert (read(network, prepared) == read(network, originals)).all()
+
+
+@pytest.mark.parametrize("export", RESAMPLED)
+def test_clear_digits_of_any_size_and_colour_are_read_as_their_originals_are(
+    clear_digits, network, export
+):
+    prepared = [
+        predict.prepare(RESAMPLED[export](Image.fromarray(image))) for image in clear_digits
+    ]
+    assert (read(network, prepared) == read(network, clear_digits)).mean() >= 0.98
 
 
 def test_an_image_of_mnist_comes_out_bit_for_bit_as_it_went_in(sample):
@@ -118,12 +137,12 @@ def test_any_picture_is_prepared_as_mnist_was_or_refused(pixels, mode):
     assert columns[-1] - columns[0] < 20
 
 
-@given(st.integers(20, 90), st.integers(0, 30), st.integers(0, 30), st.booleans())
+@given(st.integers(70, 130), st.integers(0, 30), st.integers(0, 30), st.booleans())
 def test_where_on_the_paper_a_digit_stands_makes_no_difference(size, left, top, dark):
     digit = np.zeros((30, 20), np.uint8)
     digit[3:27, 8:12] = 255
     digit[3:7, 4:12] = 200
-    paper = np.zeros((size + 40, size + 40), np.uint8)
+    paper = np.zeros((size, size), np.uint8)
     paper[top + 1 : top + 31, left + 1 : left + 21] = digit
     expected = predict.prepare(Image.fromarray(np.pad(digit, 1)))
     prepared = predict.prepare(Image.fromarray(255 - paper if dark else paper))

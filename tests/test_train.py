@@ -14,6 +14,7 @@ from conftest import ROOT, run_module
 from PIL import Image
 
 from scratchnet import checkpoint, data
+from scratchnet.kernels import LADDER
 
 FIGURES = ("samples", "curves", "confusion", "mistakes", "weights")
 # Small and quick, with a last batch that is smaller than the others, and every kind of state.
@@ -129,6 +130,21 @@ class TestARun:
         train(digits_folder, tmp_path, *OPTIONS, "--seed", 1, "--no-plots")
         assert (weights(tmp_path)["linear1.W"] != weights(finished[0])["linear1.W"]).any()
 
+    @pytest.mark.parametrize("name", LADDER)
+    def test_can_be_made_with_every_kernel_of_the_ladder(
+        self, finished, digits_folder, tmp_path, name
+    ):
+        options = ("--matmul", name, "--threads", 1, "--epochs", 1, "--no-plots")
+        shown = train(digits_folder, tmp_path, *OPTIONS, *options)
+        assert shown.returncode == 0, shown.stderr
+        assert f"kernel  {name} (" in shown.stdout
+        with (finished[0] / "history.csv").open() as file:
+            expected = float(next(csv.DictReader(file))["train_loss"])
+        with (tmp_path / "history.csv").open() as file:
+            assert float(next(csv.DictReader(file))["train_loss"]) == pytest.approx(
+                expected, rel=1e-4
+            )
+
     def test_draws_nothing_and_holds_nothing_out_when_told_so(self, digits_folder, tmp_path):
         shown = train(digits_folder, tmp_path, "--epochs", 1, "--val-size", 0, "--no-plots")
         assert "572 training, 0 validation" in shown.stdout
@@ -214,12 +230,9 @@ class TestAnInterruptedRun:
         returncode, stderr = interrupt(digits_folder, tmp_path, signum, after, *OPTIONS)
         assert returncode == code
         (line,) = stderr.splitlines()
-        assert f"--resume {tmp_path / 'model.safetensors'}" in line
+        assert f"go on with python -m scratchnet.train --resume {tmp_path}" in line
 
-        resumed = run_module(
-            *("scratchnet.train", "--resume", tmp_path / "model.safetensors"),
-            *("--data-dir", digits_folder, "--epochs", 3),
-        )
+        resumed = run_module(*line.partition("python -m ")[2].split())
         assert resumed.returncode == 0, resumed.stderr
         assert_same_weights(tmp_path, finished[0])
         same = [line.split(",")[:4] for line in (tmp_path / "history.csv").read_text().split()]
@@ -284,7 +297,7 @@ class TestAMistake:
             (["--threads", 0], "--threads"),
             (["--threads", 100_000], "--threads: 100000 must be from 1 to"),
             (["--val-size", 10_000], "--val-size: 10,000 validation images"),
-            (["--matmul", "magic"], "known are numpy"),
+            (["--matmul", "magic"], "choose one of ijk, ikj"),
             (["--dataset", "cifar"], "--dataset"),
             (["--learning-rate", 1], "--learning-rate"),
         ],

@@ -1,0 +1,358 @@
+"""A tile of C in vector registers: the few operations of which `simd` and `sparse` are made.
+
+    tile = zeros(C, 6, 4, 0)                              6 rows of 4 registers, all 0
+    rows = addresses(tile, at(A, 0, k), i, m)             where A[i, k], A[i + 1, k], ... lie
+    tile = multiply_add(tile, rows, offset, b, width)     += six elements of A times a row of B
+    store(tile, addresses(tile, at(C, 0, j), i, m), width)
+
+Plain Numba loops leave it to the compiler what is kept in a register, and it keeps too little: the
+`tiled` rung loads and stores C for every fourth step of k. A `Tile` is a Numba type of our own, an
+array of LLVM vectors. Its operations are straight lines of LLVM instructions, written down by the
+Python loops below while Numba compiles; the loops over k, i and j stay Numba code.
+
+`width` is the number of columns that exist. A tile reads and writes its last `ragged` vectors under
+masks, so that columns past `width` are neither read nor written. Rows past the last one, m - 1,
+repeat it: they compute the same numbers and store them to the same place.
+"""
+
+from llvmlite import ir
+from numba import njit, types
+from numba.core import cgutils
+from numba.core.datamodel import models
+from numba.extending import intrinsic, register_model
+
+from scratchnet.kernels.compiling import processor
+
+INT, LANE = ir.IntType(64), ir.IntType(32)
+
+
+def _vector_bytes_and_tile():
+    """The size of a vector register, and the tile (rows, vectors) that fills the registers.
+
+    A tile of rows x vectors does rows * vectors multiply-adds for rows + vectors loads. It must
+    leave registers for one row of B and one element of A, and have at least 8 sums in flight: a
+    multiply-add takes 4 cycles, and a core begins two in each.
+    """
+    triple, _, features = processor()
+    features = features.split(",")
+    if "+avx512f" in features:
+        return 64, (6, 4)  # 24 of 32 registers
+    if "+avx2" in features and "+fma" in features:
+        return 32, (6, 2)  # 12 of 16
+    if triple.startswith(("aarch64", "arm64")):
+        return 16, (6, 4)  # 24 of 32
+    return 16, (4, 2)  # 8 of 16: without fused multiply-add a product needs a register, too
+
+
+VECTOR_BYTES, (ROWS, VECTORS) = _vector_bytes_and_tile()
+
+
+class Tile(types.Type):
+    """rows x vectors registers of `lanes` numbers each; in the last `ragged`, columns may miss."""
+
+    def __init__(self, dtype, rows, vectors, ragged):
+        self.dtype, self.rows, self.vectors, self.ragged = dtype, rows, vectors, ragged
+        self.bytes = dtype.bitwidth // 8
+        self.lanes = VECTOR_BYTES // self.bytes
+        super().__init__(f"Tile({dtype}, {rows}, {vectors}, {self.lanes}, {ragged})")
+
+
+@register_model(Tile)
+class _TileModel(models.PrimitiveModel):
+    def __init__(self, manager, tile):
+        super().__init__(manager, tile, ir.ArrayType(_vector(tile), tile.rows * tile.vectors))
+
+
+class Addresses(types.Type):
+    """One address for each row of a tile."""
+
+    def __init__(self, rows):
+        self.rows = rows
+        super().__init__(f"Addresses({rows})")
+
+
+@register_model(Addresses)
+class _AddressesModel(models.PrimitiveModel):
+    def __init__(self, manager, addresses):
+        super().__init__(manager, addresses, ir.ArrayType(INT, addresses.rows))
+
+
+@intrinsic(prefer_literal=True)
+def zeros(typing, C, rows, vectors, ragged):
+    """A tile of zeros for C's dtype; its shape is part of its type, so it must be a constant."""
+    tile = Tile(C.dtype, rows.literal_value, vectors.literal_value, ragged.literal_value)
+
+    def build(context, builder, signature, args):
+        return ir.Constant(context.get_value_type(tile), None)
+
+    return tile(C, rows, vectors, ragged), build
+
+
+@intrinsic
+def square(typing, C):
+    """A tile as high as a vector is wide, for `transpose`."""
+    lanes = VECTOR_BYTES * 8 // C.dtype.bitwidth
+    tile = Tile(C.dtype, lanes, 1, 1)
+
+    def build(context, builder, signature, args):
+        return ir.Constant(context.get_value_type(tile), None)
+
+    return tile(C), build
+
+
+@njit
+def at(X, i, k):
+    """Where X[i, k] lies, and how many bytes on the next row and the next column are.
+
+    The place does not keep X alive: whoever uses it must hold X as well.
+    """
+    return _address(X, i, k), X.strides[0], X.strides[1]
+
+
+@intrinsic
+def _address(typing, X, i, k):
+    def build(context, builder, signature, args):
+        X, i, k = args
+        array = context.make_array(signature.args[0])(context, builder, X)
+        row_step, column_step = cgutils.unpack_tuple(builder, array.strides)
+        offset = builder.add(builder.mul(i, row_step), builder.mul(k, column_step))
+        return builder.add(builder.ptrtoint(array.data, INT), offset)
+
+    return types.intp(X, types.intp, types.intp), build
+
+
+@njit
+def shifted(place, rows, columns):
+    """The place so many rows and columns further on."""
+    start, row_step, column_step = place
+    return start + rows * row_step + columns * column_step, row_step, column_step
+
+
+@intrinsic
+def addresses(typing, tile, place, i, m):
+    """Rows i, i + 1, ... of the m rows at `place`; for those past the last, the last again."""
+
+    def build(context, builder, signature, args):
+        _, place, i, m = args
+        start, row_step = (builder.extract_value(place, n) for n in (0, 1))
+        last = builder.sub(m, INT(1))
+        found = ir.Constant(ir.ArrayType(INT, tile.rows), ir.Undefined)
+        for r in range(tile.rows):
+            row = builder.add(i, INT(r))
+            row = builder.select(builder.icmp_signed("<", row, last), row, last)
+            address = builder.add(start, builder.mul(row, row_step))
+            # An empty piece of assembly, to hide from LLVM that the addresses are evenly spaced: it
+            # would compute each from the one before, a chain of additions as slow as the product.
+            hide = ir.InlineAsm(ir.FunctionType(INT, [INT]), "", "=r,0")
+            found = builder.insert_value(found, builder.call(hide, [address]), r)
+        return found
+
+    return Addresses(tile.rows)(tile, place, types.intp, types.intp), build
+
+
+@intrinsic
+def multiply_add(typing, tile, left, offset, right, width):
+    """tile[r, :] += a[r] * b[:width], a[r] being `offset` bytes after left[r], and b at `right`.
+
+    A's elements are read one by one and spread over a register, so A may have any strides; a row of
+    B is read as it lies in memory, so it must be contiguous.
+    """
+
+    def build(context, builder, signature, args):
+        sums, left, offset, right, width = args
+        b = [_load(builder, tile, right, v, width) for v in range(tile.vectors)]
+        for r in range(tile.rows):
+            place = builder.add(builder.extract_value(left, r), offset)
+            number = builder.load(builder.inttoptr(place, _number(tile).as_pointer()), align=1)
+            a = _spread(builder, _vector(tile), number)
+            for v in range(tile.vectors):
+                n = r * tile.vectors + v
+                total = _fma(builder, tile, a, b[v], builder.extract_value(sums, n))
+                sums = builder.insert_value(sums, total, n)
+        return sums
+
+    return tile(tile, left, types.intp, types.intp, types.intp), build
+
+
+@intrinsic
+def load(typing, tile, rows, width):
+    """The tile that lies in memory at `rows`."""
+
+    def build(context, builder, signature, args):
+        sums, rows, width = args
+        for r in range(tile.rows):
+            start = builder.extract_value(rows, r)
+            for v in range(tile.vectors):
+                vector = _load(builder, tile, start, v, width)
+                sums = builder.insert_value(sums, vector, r * tile.vectors + v)
+        return sums
+
+    return tile(tile, rows, types.intp), build
+
+
+@intrinsic
+def plus(typing, tile, other):
+    """tile + other."""
+
+    def build(context, builder, signature, args):
+        sums, others = args
+        for n in range(tile.rows * tile.vectors):
+            pair = builder.extract_value(sums, n), builder.extract_value(others, n)
+            sums = builder.insert_value(sums, builder.fadd(*pair), n)
+        return sums
+
+    return tile(tile, tile), build
+
+
+@intrinsic
+def store(typing, tile, rows, width):
+    """Write the tile to memory at `rows`."""
+
+    def build(context, builder, signature, args):
+        sums, rows, width = args
+        for r in range(tile.rows):
+            start = builder.extract_value(rows, r)
+            for v in range(tile.vectors):
+                vector = builder.extract_value(sums, r * tile.vectors + v)
+                _store(builder, tile, vector, start, v, width)
+        return context.get_dummy_value()
+
+    return types.none(tile, rows, types.intp), build
+
+
+@intrinsic
+def transpose(typing, tile):
+    """A square tile of one vector a row, with rows and columns exchanged."""
+
+    def build(context, builder, signature, args):
+        rows = [builder.extract_value(args[0], r) for r in range(tile.rows)]
+        block = 1
+        while block < tile.lanes:
+            # In each square of four blocks exchange the two that lie off the diagonal.
+            upper = [n + tile.lanes - block if n & block else n for n in range(tile.lanes)]
+            lower = [n + tile.lanes if n & block else n + block for n in range(tile.lanes)]
+            for r in range(tile.rows):
+                if not r & block:
+                    pair = rows[r], rows[r + block]
+                    rows[r] = _shuffle(builder, *pair, upper)
+                    rows[r + block] = _shuffle(builder, *pair, lower)
+            block *= 2
+        turned = args[0]
+        for r, row in enumerate(rows):
+            turned = builder.insert_value(turned, row, r)
+        return turned
+
+    return tile(tile), build
+
+
+@intrinsic
+def nonzeros(typing, tile, start, width):
+    """Bit l is set if number l at `start` is not 0; for a tile of one vector."""
+
+    def build(context, builder, signature, args):
+        _, start, width = args
+        numbers = _load(builder, tile, start, 0, width)
+        found = builder.fcmp_unordered("!=", numbers, ir.Constant(_vector(tile), None))
+        return builder.zext(builder.bitcast(found, ir.IntType(tile.lanes)), INT)
+
+    return types.uint64(tile, types.intp, types.intp), build
+
+
+@intrinsic
+def mark_nonzeros(typing, tile, words, start, bit, width):
+    """Set `bit` in word l at `words` if number l at `start` is not 0; for a tile of one vector."""
+
+    def build(context, builder, signature, args):
+        _, words, start, bit, width = args
+        numbers = _load(builder, tile, start, 0, width)
+        found = builder.fcmp_unordered("!=", numbers, ir.Constant(_vector(tile), None))
+        vector = ir.VectorType(INT, tile.lanes)
+        place = builder.inttoptr(words, vector.as_pointer())
+        before = builder.load(place, align=1)
+        after = builder.or_(before, _spread(builder, vector, bit))
+        builder.store(builder.select(found, after, before), place, align=1)
+        return context.get_dummy_value()
+
+    return types.none(tile, types.intp, types.intp, types.uint64, types.intp), build
+
+
+@intrinsic
+def popcount(typing, word):
+    """The number of bits that are set in `word`."""
+
+    def build(context, builder, signature, args):
+        return builder.ctpop(args[0])
+
+    return types.intp(types.uint64), build
+
+
+@intrinsic
+def lowest_bit(typing, word):
+    """The number of the lowest bit that is set in `word`."""
+
+    def build(context, builder, signature, args):
+        return builder.cttz(args[0], ir.Constant(ir.IntType(1), True))
+
+    return types.intp(types.uint64), build
+
+
+def _number(tile):
+    return ir.FloatType() if tile.bytes == 4 else ir.DoubleType()
+
+
+def _vector(tile):
+    return ir.VectorType(_number(tile), tile.lanes)
+
+
+def _call(builder, name, result, args):
+    function = ir.FunctionType(result, [arg.type for arg in args])
+    return builder.call(cgutils.get_or_insert_function(builder.module, function, name), args)
+
+
+def _fma(builder, tile, a, b, c):
+    # fmuladd: one rounding where the processor has a fused multiply-add, and not a slow imitation
+    # of one where it has not.
+    name = f"llvm.fmuladd.v{tile.lanes}f{8 * tile.bytes}"
+    return _call(builder, name, _vector(tile), [a, b, c])
+
+
+def _spread(builder, vector, number):
+    first = builder.insert_element(ir.Constant(vector, ir.Undefined), number, LANE(0))
+    return _shuffle(builder, first, first, [0] * vector.count)
+
+
+def _shuffle(builder, a, b, lanes):
+    """The numbers of a and b, counted through, that stand at `lanes`."""
+    return builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(LANE, len(lanes)), lanes))
+
+
+def _pointer(builder, tile, start, v):
+    """To vector v of the row that starts at `start`."""
+    return builder.inttoptr(builder.add(start, INT(v * VECTOR_BYTES)), _vector(tile).as_pointer())
+
+
+def _mask(builder, tile, v, width):
+    """The lanes of vector v that are columns below `width`; None if all are, for certain."""
+    if v < tile.vectors - tile.ragged:
+        return None
+    lanes = ir.VectorType(LANE, tile.lanes)
+    columns = ir.Constant(lanes, [v * tile.lanes + lane for lane in range(tile.lanes)])
+    return builder.icmp_signed("<", columns, _spread(builder, lanes, builder.trunc(width, LANE)))
+
+
+def _load(builder, tile, start, v, width):
+    place, mask = _pointer(builder, tile, start, v), _mask(builder, tile, v, width)
+    if mask is None:
+        return builder.load(place, align=1)
+    vector = _vector(tile)
+    name = f"llvm.masked.load.v{tile.lanes}f{8 * tile.bytes}.p0"
+    return _call(builder, name, vector, [place, LANE(1), mask, ir.Constant(vector, None)])
+
+
+def _store(builder, tile, vector, start, v, width):
+    place, mask = _pointer(builder, tile, start, v), _mask(builder, tile, v, width)
+    if mask is None:
+        builder.store(vector, place, align=1)
+    else:
+        name = f"llvm.masked.store.v{tile.lanes}f{8 * tile.bytes}.p0"
+        _call(builder, name, ir.VoidType(), [vector, place, LANE(1), mask])

@@ -1,0 +1,66 @@
+"""How many threads a product uses, and never two parallel kernels at once.
+
+Numba's simplest pool of threads aborts the process when two Python threads enter it together, and
+no pool survives a fork. Then the calling thread computes the product alone: the same bits, since no
+sum is ever divided between threads.
+"""
+
+import os
+import threading
+
+import numba
+from numba import njit
+
+# Waking the threads takes about as long as this many multiply-adds on one core.
+WORTH_WAKING = 1_000_000
+
+_most = numba.config.NUMBA_NUM_THREADS
+_count = _most
+_pool = threading.Lock()
+_pool_started = False
+
+
+def set_threads(count):
+    """From now on products use at most `count` threads."""
+    global _count
+    if not 1 <= count <= _most:
+        raise ValueError(f"{count} threads: this process may use 1 to {_most}")
+    _count = count
+
+
+def worth_threads(A, C):
+    """Whether to compute C = A @ B together; A's rows and the columns of C say how much it is."""
+    return _count > 1 and C.size * A.shape[1] >= WORTH_WAKING
+
+
+def together(parallel, serial, A, B, C):
+    """Compute C = A @ B by `parallel`, or by `serial` if the threads are at work already."""
+    global _pool_started
+    if not _pool.acquire(blocking=False):
+        serial(A, B, C)
+        return
+    try:
+        _pool_started = True
+        before = numba.get_num_threads()
+        numba.set_num_threads(_count)
+        parallel(A, B, C, _count)
+        numba.set_num_threads(before)
+    finally:
+        _pool.release()
+
+
+@njit
+def share(length, step, t, threads):
+    """The slice of range(length) that is thread t's, its ends at multiples of `step`."""
+    steps = (length + step - 1) // step
+    return slice(steps * t // threads * step, min(length, steps * (t + 1) // threads * step))
+
+
+def _in_forked_child():
+    global _most, _count, _pool
+    _pool = threading.Lock()
+    if _pool_started:
+        _most = _count = 1
+
+
+os.register_at_fork(after_in_child=_in_forked_child)
