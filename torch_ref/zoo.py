@@ -36,7 +36,7 @@ OPEN, CLOSE = "<!-- zoo -->", "<!-- /zoo -->"
 
 RIGHT = Bug("None", "layers.py", ())
 SIZES = (784, 128, 64, 10)
-RECIPE = {"lr": 0.1, "momentum": 0.5, "weight_decay": 1e-4}  # so that no bug lies idle
+RECIPE = {"lr": 0.05, "momentum": 0.5, "weight_decay": 1e-4}  # so that no bug lies idle
 EPOCHS = 2
 
 
