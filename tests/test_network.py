@@ -274,6 +274,13 @@ class TestSGD:
         assert W is layer.W
         assert W.tolist() == [[2 - 0.5 * 3]]
 
+    def test_takes_the_same_step_twice_for_the_same_gradient_unless_told_otherwise(self):
+        layer, sgd = self.one_weight(lr=0.5)
+        layer.dW = np.array([[3.0]])
+        sgd.step()
+        sgd.step()
+        assert layer.W.tolist() == [[2 - 2 * 0.5 * 3]]
+
     def test_adds_decay_to_the_gradient_then_momentum_then_the_learning_rate(self):
         layer, sgd = self.one_weight(lr=0.5, momentum=0.25, weight_decay=0.125)
         layer.dW = np.array([[3.0]])
