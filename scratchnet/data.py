@@ -99,6 +99,14 @@ def decode_idx(data):
     return array.astype(dtype.newbyteorder("="), copy=False)
 
 
+def encode_idx(array):
+    """Encode an array of one of the IDX types as the bytes that `decode_idx` decodes."""
+    big_endian = array.dtype.newbyteorder(">")
+    code = next(code for code, dtype in IDX_DTYPES.items() if np.dtype(dtype) == big_endian)
+    header = struct.pack(f">BBBB{array.ndim}I", 0, 0, code, array.ndim, *array.shape)
+    return header + array.astype(big_endian).tobytes()
+
+
 def to_unit_interval(images, dtype=np.float32):
     """Scale images uint8 (N, 28, 28) to (N, 784) in [0, 1], bit for bit as torchvision's ToTensor.
 
@@ -167,11 +175,34 @@ def load(dataset="auto", data_dir=None):
         return _load_sample(f"since {error}")
 
 
+def find_file(folder, name):
+    """Return where one of the four files lies in a folder; DataError if it does not."""
+    places = (folder, folder / "MNIST" / "raw")
+    for path in (place / (name + ending) for place in places for ending in ("", ".gz")):
+        if path.is_file():
+            return path
+    raise DataError(f"{folder} holds neither {name} nor {name}.gz")
+
+
+def read_file(path):
+    """Return the unpacked bytes of a file that may be gzipped; DataError if it is damaged."""
+    try:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            content = file.read(IDX_MAX_BYTES + 1)
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise DataError(f"{path} is damaged: {error}") from error
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
+    if len(content) > IDX_MAX_BYTES:
+        raise DataError(f"{path} unpacks to more than {IDX_MAX_BYTES:,} bytes")
+    return content
+
+
 def _load_folder(folder, *, must_be_mnist):
     if not folder.is_dir():
         raise DataError(f"{folder} is no folder; it should hold {TRAIN_IMAGES}.gz and its siblings")
-    paths = {name: _find(folder, name) for name in MNIST_SHA256}
-    contents = {name: _read(path) for name, path in paths.items()}
+    paths = {name: find_file(folder, name) for name in MNIST_SHA256}
+    contents = {name: read_file(path) for name, path in paths.items()}
     sha256 = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
     strangers = [name for name in MNIST_SHA256 if sha256[name] != MNIST_SHA256[name]]
     # All four differ: another data set. Some differ: an MNIST that was tampered with.
@@ -193,28 +224,6 @@ def _load_folder(folder, *, must_be_mnist):
         sha256=sha256,
         notice="its checksums are not those of MNIST: another data set" if strangers else "",
     )
-
-
-def _find(folder, name):
-    places = (folder, folder / "MNIST" / "raw")
-    for path in (place / (name + ending) for place in places for ending in ("", ".gz")):
-        if path.is_file():
-            return path
-    raise DataError(f"{folder} holds neither {name} nor {name}.gz")
-
-
-def _read(path):
-    """Return the unpacked bytes of a file that may be gzipped."""
-    try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-            content = file.read(IDX_MAX_BYTES + 1)
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise DataError(f"{path} is damaged: {error}") from error
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
-    if len(content) > IDX_MAX_BYTES:
-        raise DataError(f"{path} unpacks to more than {IDX_MAX_BYTES:,} bytes")
-    return content
 
 
 def _decode_split(images_path, images_content, labels_path, labels_content):

@@ -2,7 +2,6 @@
 
 import gzip
 import os
-import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -14,19 +13,10 @@ import pytest
 from scratchnet import data
 
 ROOT = Path(__file__).parents[1]
-IDX_CODES = {np.dtype(dtype).newbyteorder("="): code for code, dtype in data.IDX_DTYPES.items()}
 
 # Shared machines stall at times; a slow example is no wrong one.
 hypothesis.settings.register_profile("scratchnet", deadline=None, print_blob=True)
 hypothesis.settings.load_profile("scratchnet")
-
-
-def encode_idx(array):
-    """The inverse of `data.decode_idx`, for any array that the format can hold."""
-    header = struct.pack(
-        f">BBBB{array.ndim}I", 0, 0, IDX_CODES[array.dtype], array.ndim, *array.shape
-    )
-    return header + array.astype(array.dtype.newbyteorder(">")).tobytes()
 
 
 def write_idx_folder(folder, train, test, *, zipped=True):
@@ -36,7 +26,7 @@ def write_idx_folder(folder, train, test, *, zipped=True):
         (test, (data.TEST_IMAGES, data.TEST_LABELS)),
     ):
         for name, array in zip(names, (images, labels.astype(np.uint8)), strict=True):
-            content = encode_idx(array)
+            content = data.encode_idx(array)
             path = folder / (name + (".gz" if zipped else ""))
             path.write_bytes(gzip.compress(content, mtime=0) if zipped else content)
     return folder

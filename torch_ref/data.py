@@ -7,8 +7,6 @@ decodes the bytes itself: what it makes of them is independent of `scratchnet.da
 In the comments: N images, B images in a batch.
 """
 
-import gzip
-import struct
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -70,15 +68,8 @@ def batches(dataset, batch_size, *, seed, epoch, dtype=torch.float32):
 
 def _idx_bytes(found, name):
     """Return the unpacked bytes of one of the four files; the sample has none and gets them."""
-    if found.name == "sample":
-        split = found.train if name.startswith("train") else found.test
-        array = split.images if "images" in name else split.labels.astype(np.uint8)
-        return (
-            struct.pack(f">BBBB{array.ndim}I", 0, 0, 8, array.ndim, *array.shape) + array.tobytes()
-        )
-    for folder in (Path(found.origin), Path(found.origin, "MNIST", "raw")):
-        if (folder / name).is_file():
-            return (folder / name).read_bytes()
-        if (folder / f"{name}.gz").is_file():
-            return gzip.decompress((folder / f"{name}.gz").read_bytes())
-    raise scratchnet.data.DataError(f"{found.origin} no longer holds {name}")
+    if found.name != "sample":
+        return scratchnet.data.read_file(scratchnet.data.find_file(Path(found.origin), name))
+    split = found.train if name.startswith("train") else found.test
+    array = split.images if "images" in name else split.labels.astype(np.uint8)
+    return scratchnet.data.encode_idx(array)
