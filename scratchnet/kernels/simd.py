@@ -109,7 +109,9 @@ def _multiply_packed(A, B, C, add):
             for j in range(0, n, columns):
                 width = min(columns, n - j)
                 _pack(C, at(B, k, j), depth, width, at(panel, 0, 0))
-                _multiply_panel(C, left, at(panel, 0, 0), at(C, i, j), rows, depth, width, add or k > 0)
+                _multiply_panel(
+                    C, left, at(panel, 0, 0), at(C, i, j), rows, depth, width, add or k > 0
+                )
 
 
 @njit
