@@ -136,14 +136,19 @@ def hold_out(split, size, seed):
     )
 
 
+def shuffled(n, *, seed, epoch):
+    """Return the numbers of n images in the order of an epoch, a pure function of the arguments."""
+    return np.random.default_rng((seed, epoch)).permutation(n)  # (N,)
+
+
 def batches(x, labels, batch_size, *, seed, epoch, start=0):
     """Yield (x (B, 784), labels (B,)) once around the data, in an order all of its own.
 
-    The order is a pure function of (seed, epoch): a run that stopped after batch k goes on with
-    `start=k`, and no generator state needs saving. The last batch holds what is left, so every
-    image is seen once an epoch.
+    A run that stopped after batch k goes on with `start=k`: the order depends on seed and epoch
+    alone, and no generator state needs saving. The last batch holds what is left, so every image is
+    seen once an epoch.
     """
-    order = np.random.default_rng((seed, epoch)).permutation(len(x))  # (N,)
+    order = shuffled(len(x), seed=seed, epoch=epoch)  # (N,)
     for first in range(start * batch_size, len(x), batch_size):
         chosen = order[first : first + batch_size]  # (B,)
         yield x[chosen], labels[chosen]

@@ -55,8 +55,10 @@ class Progress:
         self.loss_sum = loss_sum  # of the images, not of the batches: the last batch is smaller
         self.seconds = seconds
 
-    def watch(self, batches):
-        """Yield from `batches`; raise Stopped after the batch in which the stop was asked for."""
+    def watch(self, pieces):
+        """Yield from `pieces`, batches or several at a time; raise Stopped after the piece in which
+        the stop was asked for. Whoever works on a piece records its batches.
+        """
         begin = time.perf_counter() - self.seconds
         with tqdm(
             desc=self.title,
@@ -67,22 +69,21 @@ class Progress:
             leave=False,
             disable=not sys.stderr.isatty(),
         ) as self.bar:
-            for x, labels in batches:
-                yield x, labels
+            for piece in pieces:
+                yield piece
                 # here the body of the caller's loop is through, and the weights are whole
-                self.batch += 1
                 self.seconds = time.perf_counter() - begin
                 if self.stop.signum:
                     raise Stopped(self.stop.signum)
 
     def record(self, loss, n_images):
         """Count the mean loss of a batch of n_images; raise NumericError if it is not finite."""
-        step = self.batch + 1
+        self.batch += 1
         if not math.isfinite(loss):
-            raise NumericError(f"the loss is {loss} at {self.title}, step {step}")
+            raise NumericError(f"the loss is {loss} at {self.title}, step {self.batch}")
         self.loss_sum += float(loss) * n_images
         self.bar.update(n_images)
         if not self.bar.disable:
             self.bar.set_postfix_str(f"loss {loss:.4f}", refresh=False)
-        if step % self.log_interval == 0 or step == self.n_batches:
-            tqdm.write(f"{self.title}, Step [{step}/{self.n_batches}], Loss: {loss:.4f}")
+        if self.batch % self.log_interval == 0 or self.batch == self.n_batches:
+            tqdm.write(f"{self.title}, Step [{self.batch}/{self.n_batches}], Loss: {loss:.4f}")

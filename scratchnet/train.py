@@ -31,6 +31,7 @@ DEFAULTS = {
     "data_dir": None,
     "val_size": None,
     "log_interval": 500,
+    "engine": "layered",
     "matmul": "numpy",
     "threads": 1,
     "out": None,
@@ -48,6 +49,44 @@ def train_epoch(network, optimiser, batches, progress):
         progress.record(loss, len(labels))
         network.backward(dlogits)
         optimiser.step()
+
+
+def layered(run, train):
+    """Return a function that goes once around the images, by `train_epoch`."""
+    batch_size, seed = run.options.batch_size, run.options.seed
+    x, labels = data.to_unit_interval(train.images), train.labels  # (N,784), (N,)
+
+    def go_around(epoch, progress):
+        start = progress.batch
+        batches = data.batches(x, labels, batch_size, seed=seed, epoch=epoch, start=start)
+        # overflow needs no warning beside the error that `record` raises
+        with np.errstate(over="ignore", invalid="ignore"):
+            train_epoch(run.network, run.optimiser, batches, progress)
+
+    return go_around
+
+
+def fused(run, train):
+    """Return one that does the same in compiled code, many batches at a time."""
+    from scratchnet.kernels.fused import FusedEngine  # only here: Numba takes half a second
+
+    batch_size, seed = run.options.batch_size, run.options.seed
+    print(f"engine  fused ({library('numba')}), one thread; the kernel above only evaluates")
+    engine = FusedEngine(run.network, run.optimiser, train.images, train.labels, batch_size)
+    origin = "from the cache" if engine.from_cache else "compiled"
+    print(f"        {origin} in {engine.seconds:.1f} s")
+
+    def go_around(epoch, progress):
+        order = data.shuffled(len(train.labels), seed=seed, epoch=epoch)  # (N,)
+        order = order[progress.batch * batch_size :]
+        for chunk in progress.watch(engine.chunks(order)):
+            for loss, n_images in engine.train(chunk):
+                progress.record(loss, n_images)
+
+    return go_around
+
+
+ENGINES = {"layered": layered, "fused": fused}
 
 
 def evaluate(network, x, labels):
@@ -72,30 +111,20 @@ def fit(run, train, validation):
         cli.NumericError: a loss or a weight is not finite; the checkpoint is the last good one.
     """
     options = run.options
-    x, labels = data.to_unit_interval(train.images), train.labels  # (N,784), (N,)
+    go_around = ENGINES[options.engine](run, train)
     x_val = data.to_unit_interval(validation.images)  # (V,784)
     with GracefulStop() as stop:
         for epoch in range(run.epoch, options.epochs + 1):
             progress = Progress(
                 f"Epoch [{epoch}/{options.epochs}]",
-                len(x),
+                len(train.labels),
                 options.batch_size,
                 options.log_interval,
                 stop,
                 **run.under_way,
             )
-            batches = data.batches(
-                x,
-                labels,
-                options.batch_size,
-                seed=options.seed,
-                epoch=epoch,
-                start=progress.batch,
-            )
             try:
-                # overflow needs no warning beside the error that `record` raises
-                with np.errstate(over="ignore", invalid="ignore"):
-                    train_epoch(run.network, run.optimiser, batches, progress)
+                go_around(epoch, progress)
             except cli.Stopped:
                 run.pause(progress)
                 raise
@@ -269,6 +298,7 @@ def parse(argv):
     option("--data-dir", "folder of the IDX files, gzipped or not", metavar="DIR")
     option("--val-size", "images held out; default: 5,000 of MNIST", type=whole(0), metavar="N")
     option("--log-interval", "batches between two losses shown", type=whole(1), metavar="N")
+    option("--engine", "fused: an epoch in one compiled function", choices=ENGINES)
     option("--matmul", "kernel of the matrix products", metavar="NAME")
     option("--threads", "threads of the matrix products", type=whole(1, cli.cores()), metavar="N")
     option("--out", "folder of the run; default: runs/DATE-TIME", metavar="DIR")

@@ -62,15 +62,21 @@ def simd(A, B):
 @compiled
 def multiply(A, B, C):
     """C[:] = A @ B on one thread; any strides, but contiguous rows for C."""
-    cached = B.size * B.itemsize <= FIRST_CACHE
-    if B.strides[1] == B.itemsize and (cached or A.shape[0] < WORTH_PACKING_B):
-        _multiply_in_place(A, B, C)
-    else:
-        _multiply_packed(A, B, C)
+    accumulate(A, B, C, False)
 
 
 @njit
-def _multiply_in_place(A, B, C):
+def accumulate(A, B, C, add):
+    """The same, or C += A @ B if told to add."""
+    cached = B.size * B.itemsize <= FIRST_CACHE
+    if B.strides[1] == B.itemsize and (cached or A.shape[0] < WORTH_PACKING_B):
+        _multiply_in_place(A, B, C, add)
+    else:
+        _multiply_packed(A, B, C, add)
+
+
+@njit
+def _multiply_in_place(A, B, C, add):
     m, K = A.shape
     n = B.shape[1]
     columns = VECTORS * VECTOR_BYTES // C.itemsize
@@ -78,11 +84,11 @@ def _multiply_in_place(A, B, C):
         depth = min(DEPTH, K - k)
         for j in range(0, n, columns):
             width = min(columns, n - j)
-            _multiply_panel(C, at(A, 0, k), at(B, k, j), at(C, 0, j), m, depth, width, k > 0)
+            _multiply_panel(C, at(A, 0, k), at(B, k, j), at(C, 0, j), m, depth, width, add or k > 0)
 
 
 @njit
-def _multiply_packed(A, B, C):
+def _multiply_packed(A, B, C, add):
     """The same with copies of blocks in one piece, aligned: no cache line or page read in vain."""
     m, K = A.shape
     n = B.shape[1]
@@ -104,7 +110,8 @@ def _multiply_packed(A, B, C):
             for j in range(0, n, columns):
                 width = min(columns, n - j)
                 pack(C, at(B, k, j), depth, width, at(panel, 0, 0))
-                _multiply_panel(C, left, at(panel, 0, 0), at(C, i, j), rows, depth, width, k > 0)
+                right, product = at(panel, 0, 0), at(C, i, j)
+                _multiply_panel(C, left, right, product, rows, depth, width, add or k > 0)
 
 
 @njit
