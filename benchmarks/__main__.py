@@ -1,16 +1,35 @@
-"""`python -m benchmarks gemm` measures the kernels; `python -m benchmarks report` draws them."""
+"""`python -m benchmarks` measures everything and reports it; `python -m benchmarks race` one part.
+
+With --quick it only shows that all of it runs: the results go to a temporary folder.
+"""
 
 import argparse
+import tempfile
+from pathlib import Path
 
-from benchmarks import gemm, report
+from benchmarks import accuracy, gemm, overhead, race, report
+from benchmarks.harness import RESULTS
+
+PARTS = {
+    "gemm": gemm.main,
+    "race": race.main,
+    "overhead": overhead.main,
+    "accuracy": accuracy.main,
+}
 
 parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-commands = parser.add_subparsers(dest="command", required=True)
-command = commands.add_parser("gemm", help="every rung of the ladder against NumPy and PyTorch")
-command.add_argument("--quick", action="store_true", help="shows that it runs, not how fast")
-commands.add_parser("report", help="the figures and tables, from the results of the last run")
+parser.add_argument(
+    "part",
+    nargs="?",
+    choices=[*PARTS, "report"],
+    help="report: figures and tables from the results of the last run; default: everything",
+)
+parser.add_argument("--quick", action="store_true", help="shows that it runs, not how fast")
 options = parser.parse_args()
 
-if options.command == "gemm":
-    gemm.main(options.quick)
-report.main()
+with tempfile.TemporaryDirectory() as temporary:
+    folder = Path(temporary) if options.quick else RESULTS
+    for part, measure in PARTS.items():
+        if options.part in (part, None):
+            measure(options.quick, folder)
+    report.main(folder)

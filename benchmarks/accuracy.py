@@ -1,7 +1,7 @@
-"""How well the default network reads digits: `python -m benchmarks.accuracy`, over five seeds.
+"""How well the default network reads digits: `python -m benchmarks accuracy`, over five seeds.
 
 Every run is the training command as a user types it, in a process of its own. The score of each
-seed goes into results/accuracy.json, and from there into the README.
+seed goes into accuracy.json, and from there into the README.
 """
 
 import json
@@ -13,7 +13,7 @@ from statistics import mean, stdev
 
 from tqdm import tqdm
 
-from benchmarks.readme import fill_in
+from benchmarks.harness import RESULTS, save
 
 SEEDS = range(5)
 SETTINGS = {
@@ -22,22 +22,22 @@ SETTINGS = {
     "sample, 10 epochs": "--dataset sample",
     "sample, 20 epochs": "--dataset sample --epochs 20",
 }
-RESULTS = Path(__file__).parent / "results" / "accuracy.json"
 
 
-def main():
-    """Train every setting with every seed; store the test scores and fill in the README."""
-    scores = {name: [] for name in SETTINGS}
+def main(quick=False, folder=RESULTS):
+    """Train every setting with every seed, or one with one; write accuracy.json."""
     jobs = [(name, seed) for name in SETTINGS for seed in SEEDS]
+    if quick:
+        jobs = [("sample, 10 epochs", 0)]
+    scores = {name: [] for name, _ in jobs}
     for name, seed in tqdm(jobs, desc="training"):
-        with tempfile.TemporaryDirectory() as folder:
+        with tempfile.TemporaryDirectory() as run:
             command = [sys.executable, "-m", "scratchnet.train", *SETTINGS[name].split()]
-            options = ["--seed", str(seed), "--out", folder, "--no-plots"]
+            options = ["--seed", str(seed), "--out", run, "--no-plots"]
             subprocess.run(command + options, check=True, stdout=subprocess.DEVNULL)
-            metrics = json.loads((Path(folder) / "metrics.json").read_text())
+            metrics = json.loads((Path(run) / "metrics.json").read_text())
         scores[name].append(metrics["test_accuracy"])
-    RESULTS.write_text(json.dumps(scores, indent=1) + "\n")
-    fill_in("accuracy", table(scores))
+    print(f"written: {save('accuracy', scores, folder)}")
 
 
 def table(scores):
@@ -51,7 +51,3 @@ def table(scores):
         cells = (name, f"`{SETTINGS[name]}`", *(f"{number:.2%}" for number in numbers))
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
-
-
-if __name__ == "__main__":
-    main()

@@ -16,7 +16,7 @@ import threadpoolctl
 import torch
 from numba import njit
 
-from benchmarks.harness import environment, save, spread, take_turns
+from benchmarks.harness import RESULTS, environment, save, spread, take_turns
 from scratchnet.kernels import LADDER, set_threads
 from scratchnet.kernels.registers import (
     ROWS,
@@ -180,8 +180,8 @@ def _line(row):
     return f"{row['product']:28}{rates}"
 
 
-def main(quick=False):
-    """Race at float32 and float64, on one thread and on all; write results/gemm.json."""
+def main(quick=False, folder=RESULTS):
+    """Race at float32 and float64, on one thread and on all; write gemm.json."""
     seconds = 0.05 if quick else 1.5
     results = {"environment": environment() | {"torch": torch.__version__}, "races": []}
     if not quick:
@@ -201,4 +201,4 @@ def main(quick=False):
                         "products": race(dtype, threads, seconds, quick),
                     }
                 )
-    print(f"\nwritten: {save('gemm', results)}")
+    print(f"\nwritten: {save('gemm', results, folder)}")

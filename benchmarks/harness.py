@@ -83,10 +83,10 @@ def _processor():
     return next((line.split(": ")[1] for line in lines if line.startswith("model name")), "unknown")
 
 
-def save(name, results):
-    """Write results/<name>.json; numbers with five digits, so that a change can be read."""
-    RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / f"{name}.json"
+def save(name, results, folder=RESULTS):
+    """Write <folder>/<name>.json; numbers with five digits, so that a change can be read."""
+    folder.mkdir(exist_ok=True)
+    path = folder / f"{name}.json"
     path.write_text(json.dumps(_rounded(results), indent=None, separators=(",", ":")) + "\n")
     return path
 

@@ -1,26 +1,24 @@
-"""What readable classes cost: `python -m benchmarks.overhead`.
+"""What readable classes cost: `python -m benchmarks overhead`.
 
 An epoch of `scratchnet.train` (60,000 images, batch 32, float32, NumPy's BLAS on one thread) beside
-the same loop in bare NumPy, in one process, in turn; results/overhead.json keeps every round.
+the same loop in bare NumPy, in one process, in turn; overhead.json keeps every round.
 """
 
 import contextlib
 import io
-import json
 import time
-from pathlib import Path
 from statistics import median
 
 import numpy as np
 import threadpoolctl
 
-from benchmarks import bare_numpy
+from benchmarks.contenders import bare_numpy
+from benchmarks.harness import RESULTS, save
 from scratchnet import MLP, SGD, data
 from scratchnet.progress import GracefulStop, Progress
 from scratchnet.train import train_epoch
 
 ROUNDS = 15
-RESULTS = Path(__file__).parent / "results" / "overhead.json"
 
 
 def new_network():
@@ -46,24 +44,20 @@ def layered(x, labels):
     return [p for _, p in network.parameters()], time.perf_counter() - begin
 
 
-def main():
+def main(quick=False, folder=RESULTS):
     """Time both, check that they agree bit for bit, and print the ratio."""
-    train = data.load("mnist").train
+    train = data.load("auto" if quick else "mnist").train
+    rounds = 1 if quick else ROUNDS
     x, labels = data.to_unit_interval(train.images), train.labels
     seconds = {"bare": [], "layered": []}
     with threadpoolctl.threadpool_limits(1):
-        for _ in range(ROUNDS):
+        for _ in range(rounds):
             weights, taken = bare(x, labels)
             seconds["bare"].append(taken)
             others, taken = layered(x, labels)
             seconds["layered"].append(taken)
             assert all((p == q).all() for p, q in zip(weights, others, strict=True))
     ratio = median(b / a for a, b in zip(seconds["bare"], seconds["layered"], strict=True))
-    RESULTS.write_text(json.dumps(seconds, indent=1) + "\n")
-    for name, rounds in seconds.items():
-        print(f"{name:8} {median(rounds):.3f} s an epoch, median of {ROUNDS} rounds")
-    print(f"ratio    {ratio:.3f}")
-
-
-if __name__ == "__main__":
-    main()
+    for name, taken in seconds.items():
+        print(f"{name:8} {median(taken):.3f} s an epoch, median of {rounds} rounds")
+    print(f"ratio    {ratio:.3f}\nwritten: {save('overhead', seconds, folder)}")

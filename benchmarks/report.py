@@ -1,4 +1,4 @@
-"""From results/gemm.json alone: the figures, and a table of every ratio that matters."""
+"""From the results alone, every figure and the tables of the README: `benchmarks report`."""
 
 import json
 
@@ -7,6 +7,7 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
+from benchmarks import accuracy, readme, standings
 from benchmarks.harness import RESULTS, spread
 
 LADDER_PRODUCTS = ["x1 @ W1, batch 32", "x1.T @ dy1, batch 32", "square 512"]
@@ -32,15 +33,40 @@ def race(results, dtype, threads):
     return next(found)
 
 
-def main():
-    results = json.loads((RESULTS / "gemm.json").read_text())
-    one = race(results, "float32", 1)
-    for name, draw in {"ladder": ladder, "sizes": sizes, "roofline": roofline}.items():
-        figure = draw(one)
-        figure.savefig(RESULTS / f"{name}.png", dpi=120)
+def main(folder=RESULTS):
+    """Draw what there are results for in the folder; in its own, fill in the README, too."""
+    if gemm := read("gemm", folder):
+        one = race(gemm, "float32", 1)
+        save({"ladder": ladder(one), "sizes": sizes(one), "roofline": roofline(one)}, folder)
+        (folder / "gemm.md").write_text("\n".join(table(gemm)) + "\n")
+    if found := read("race", folder):
+        save(standings.figures(found), folder)
+    if folder == RESULTS:
+        for name, text in tables().items():
+            readme.fill_in(name, text)
+    print(f"written: figures in {folder}")
+
+
+def tables(folder=RESULTS):
+    """{marker: Markdown} of every table of the README that there are results for."""
+    found = {}
+    if scores := read("accuracy", folder):
+        found["accuracy"] = accuracy.table(scores)
+    if results := read("race", folder):
+        found |= standings.tables(results)
+    return found
+
+
+def read(name, folder):
+    """The results of that name, or None."""
+    path = folder / f"{name}.json"
+    return json.loads(path.read_text()) if path.exists() else None
+
+
+def save(figures, folder):
+    for name, figure in figures.items():
+        figure.savefig(folder / f"{name}.png", dpi=120)
         plt.close(figure)
-    (RESULTS / "gemm.md").write_text("\n".join(table(results)) + "\n")
-    print(f"written: figures and gemm.md in {RESULTS}")
 
 
 def ladder(race):

@@ -1,8 +1,17 @@
 """The contenders of the benchmarks compute the same network, so nobody wins by doing less."""
 
+import json
+import sys
+
+import numpy as np
+import pytest
+from conftest import run_module
 from test_network import rng
 
-from benchmarks import bare_numpy
+from benchmarks import lap, race, readme, report, standings
+from benchmarks.contenders import CONTENDERS, Contender, bare_numpy
+from benchmarks.lap import initial, order_of
+from benchmarks.lines import count_lines
 from scratchnet import MLP, SGD, data, softmax_cross_entropy
 
 
@@ -18,3 +27,89 @@ def test_bare_numpy_ends_at_the_bits_of_the_layered_network(sample):
     bare_numpy.train_epoch(parameters, data.batches(x, labels, 32, seed=1, epoch=1), lr=0.1)
     for p, (name, q) in zip(parameters, layered.parameters(), strict=True):
         assert p.tobytes() == q.tobytes(), name
+
+
+def trained(name, split, batch_size, lr=0.1):
+    """The weights of a contender after an epoch."""
+    contender = CONTENDERS[name]
+    if contender.module == "fused":
+        pytest.importorskip("scratchnet.kernels.fused")
+    if contender.module.startswith("jax"):
+        pytest.importorskip("jax")
+    prepare = contender.prepare()
+    train_epoch = prepare(*split, initial([128, 64]), batch_size=batch_size, lr=lr)
+    return train_epoch(order_of(1, len(split.labels)))
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.torch.jit.script:DeprecationWarning")  # torch.compile's own
+@pytest.mark.parametrize("name", CONTENDERS)
+def test_an_epoch_of_every_contender_ends_at_the_weights_of_bare_numpy(name, sample):
+    # 48 does not divide 4,000: the last batch is smaller.
+    right = trained("bare", sample.train, 48)
+    assert race.apart(trained(name, sample.train, 48), right, initial([128, 64])) < race.TOLERANCE
+
+
+def test_the_tolerance_of_the_race_fails_a_learning_rate_that_is_one_percent_off(sample):
+    right, wrong = (trained("bare", sample.train, 32, lr) for lr in (0.1, 0.101))
+    assert race.apart(wrong, right, initial([128, 64])) > 3 * race.TOLERANCE
+
+
+def test_contenders_leave_the_weights_that_they_are_given(sample):
+    for name in ("bare", "numpy", "torch", "by-hand", "sklearn"):
+        given = initial([16])
+        few = data.Split(sample.train.images[:64], sample.train.labels[:64])
+        CONTENDERS[name].prepare()(*few, given, batch_size=32, lr=0.1)(np.arange(64))
+        for p, q in zip(given, initial([16]), strict=True):
+            np.testing.assert_array_equal(p, q, err_msg=name)
+
+
+def test_a_lap_says_which_import_failed(monkeypatch, capsys):
+    monkeypatch.setitem(CONTENDERS, "gone", Contender("gone", "gone"))
+    monkeypatch.setattr(sys, "argv", ["lap", '{"contender": "gone"}'])
+    lap.main()
+    assert "No module named" in json.loads(capsys.readouterr().out)["absent"]
+
+
+def test_who_is_absent_is_named_and_the_race_goes_on(monkeypatch, tmp_path, capsys):
+    whole = race.Race.lap
+
+    def without_jax(self, job, cache):
+        here = job["contender"] != "jax-step"
+        return whole(self, job, cache) if here else {"absent": "No module named 'jax'"}
+
+    monkeypatch.setattr(race.Race, "lap", without_jax)
+    names = ["jax-step", "numpy"]
+    race.run(race.QUICK._replace(names=names, goal_for=[], sweeps={}), tmp_path)
+    assert "jax-step   is left out: No module named 'jax'" in capsys.readouterr().out
+    results = json.loads((tmp_path / "race.json").read_text())
+    assert results["absent"] == {"jax-step": "No module named 'jax'"}
+    assert list(results["epochs"][0]["laps"]) == ["numpy"]
+
+
+def test_lines_of_code_are_those_that_are_no_comment_and_no_docstring(tmp_path):
+    path = tmp_path / "three.py"
+    path.write_text(
+        '"""Doc\n\nstring."""\n\n# why\nx = (\n    1)\n\ndef f():\n    "doc"\n    return x\n'
+    )
+    assert count_lines(path) == 4
+
+
+def test_the_tables_of_the_readme_are_those_of_the_results():
+    assert "accuracy" in report.tables()
+    for name, text in report.tables().items():
+        assert readme.filled_in(name) == text, "run `python -m benchmarks report`"
+
+
+def test_the_interval_of_a_ratio_holds_the_ratio():
+    slow = [2.0, 2.2, 2.1, 1.9, 2.0]
+    low, high = standings.interval(slow, [1.0, 1.1, 1.0, 1.0, 0.9])
+    assert 1.7 < low <= 2.0 <= high < 2.3
+    assert tuple(standings.interval(slow, slow)) == (1, 1)
+
+
+@pytest.mark.slow
+def test_the_quick_race_runs():
+    done = run_module("benchmarks", "race", "--quick")
+    assert done.returncode == 0, done.stderr
+    assert "weights" in done.stdout

@@ -5,6 +5,20 @@ It is the yardstick for what the readable version costs, and it ends at the very
 
 import numpy as np
 
+from scratchnet import data
+
+
+def prepare(images, labels, parameters, *, batch_size, lr):
+    x = data.to_unit_interval(images)
+    parameters = [p.copy() for p in parameters]
+
+    def epoch(order):
+        cuts = (order[i : i + batch_size] for i in range(0, len(order), batch_size))
+        train_epoch(parameters, ((x[chosen], labels[chosen]) for chosen in cuts), lr)
+        return parameters
+
+    return epoch
+
 
 def train_epoch(parameters, batches, lr):
     """Train [W1, b1, W2, b2, W3, b3] in place on (x (B, 784), labels (B,)) pairs."""

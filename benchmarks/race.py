@@ -1,0 +1,258 @@
+"""This network beside all that a user might pick instead: `python -m benchmarks race`.
+
+Every contender gets the same images, batches in the same order, initial weights, learning rate and
+number of threads, each time in a process of its own; in every round all of them run, in an order
+drawn anew. What each has learned from its first batches is compared with the layered network, and
+its score with that network's, so nobody wins by computing something else.
+"""
+
+import json
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from importlib import metadata
+from pathlib import Path
+from statistics import median
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from benchmarks.contenders import CONTENDERS
+from benchmarks.harness import RESULTS, environment, save
+from benchmarks.lap import initial, order_of, settings
+from benchmarks.lines import count_lines
+from scratchnet import cli, data
+
+LIBRARIES = "torch", "torchvision", "scikit-learn", "jax", "jaxlib"
+REFERENCE = "numpy"
+# Those whose cost is followed over the width and depth of the network and the number of images.
+GROWING = ["fused", "sparse", "simd", "numpy", "torch", "by-hand", "jax-epoch"]
+
+# The weights after the first 125 batches are compared, all of them as one vector: how far from the
+# reference's, over the way that these have come. Rounding leaves 1e-6 or so, and some more where a
+# pre-activation within rounding of 0 made two ReLU masks part; a learning rate that is 1 % off
+# leaves 1e-2. After a whole epoch such masks have led float32 anywhere within some 1e-1.
+CHECKED_BATCHES, TOLERANCE = 125, 1e-3
+SAME_SCORE = 0.01  # no final test accuracy is further than this from the reference's
+
+
+class Plan(NamedTuple):
+    """How much is raced."""
+
+    dataset: str
+    images: int | None  # of an epoch; None for all there are
+    names: list[str]
+    threads: list[int]
+    rounds: int
+    epochs: int  # timed in every process, after one that is not
+    goal: float  # the test accuracy to reach
+    goal_for: list[str]
+    goal_rounds: int
+    sweeps: dict[str, tuple[list[str], list[dict[str, Any]]]]  # who, and what they change
+    sweep_rounds: int
+
+
+FULL = Plan(
+    dataset="mnist",
+    images=None,
+    names=list(CONTENDERS),
+    threads=sorted({1, cli.cores()}),
+    rounds=5,
+    epochs=3,
+    goal=0.97,
+    goal_for=list(CONTENDERS),
+    goal_rounds=3,
+    sweeps={
+        "batch_size": (
+            list(CONTENDERS),
+            [{"batch_size": 4**k, "images": min(512 * 4**k, 16_384)} for k in range(7)],
+        ),
+        "width": (GROWING, [{"hidden": [2**k, 2**k], "images": 3200} for k in range(6, 12)]),
+        "depth": (GROWING, [{"hidden": [128] * n, "images": 3200} for n in (1, 2, 4, 8)]),
+        "images": (GROWING, [{"images": n} for n in (7_500, 15_000, 30_000, 60_000)]),
+    },
+    sweep_rounds=3,
+)
+# Just enough to see that it runs: torch.compile alone would take half a minute.
+QUICK = Plan(
+    dataset="auto",
+    images=3200,
+    names=[name for name in CONTENDERS if name != "compile"],
+    threads=[1],
+    rounds=1,
+    epochs=1,
+    goal=0.8,
+    goal_for=["bare"],
+    goal_rounds=1,
+    sweeps={
+        "batch_size": (["numpy"], [{"batch_size": 64}]),
+        "width": (["numpy"], [{"hidden": [64, 64]}]),
+        "depth": (["numpy"], [{"hidden": [128]}]),
+        "images": (["numpy"], [{"images": 1600}]),
+    },
+    sweep_rounds=1,
+)
+
+
+def main(quick=False, folder=RESULTS):
+    """Run the race; write race.json."""
+    run(QUICK if quick else FULL, folder)
+
+
+def run(plan, folder):
+    """Measure all that the plan says; write race.json into the folder."""
+    with tempfile.TemporaryDirectory() as cache:
+        race = Race(plan, cache)
+        for measure in (race.epochs, race.time_to_goal, race.sweeps):
+            measure()
+            path = save("race", race.results, folder)  # after each: it is an hour's work in all
+    print(f"\nwritten: {path}")
+
+
+class Race:
+    """Who takes part, and what was measured so far: `results`.
+
+    Args:
+        plan: a `Plan`.
+        cache: a folder for compiled code, empty at first, so that everyone compiles once.
+    """
+
+    def __init__(self, plan, cache):
+        self.plan, self.cache = plan, cache
+        self.dataset = data.load(plan.dataset)
+        self.entrants = list(CONTENDERS)
+        self.random = random.Random(0)
+        self.results = {
+            "environment": environment() | versions(),
+            "dataset": self.dataset.name,
+            "plan": plan._asdict(),
+            "titles": {name: contender.title for name, contender in CONTENDERS.items()},
+            "lines": {name: count_lines(c.source()) for name, c in CONTENDERS.items()},
+            "absent": {},
+        }
+
+    def epochs(self):
+        """Seconds per epoch of everyone, on one thread and on all."""
+        self.results["epochs"] = []
+        for threads in self.plan.threads:
+            print(f"\nan epoch, threads: {threads}")
+            laps = self.heat(self.plan.names, self.plan.rounds, threads=threads)
+            self.results["epochs"].append({"threads": threads, "laps": laps})
+
+    def time_to_goal(self):
+        """Seconds from the start of a process until it reads so many of the test images."""
+        plan = self.plan
+        self.results["goal"] = laps = {}
+        print(f"\nto {plan.goal:.0%} of the test images")
+        for _ in range(plan.goal_rounds):
+            for name in self.line_up(plan.goal_for):
+                job = self.job(name) | {"goal": plan.goal, "epochs": 20}
+                with tempfile.TemporaryDirectory() as cache:
+                    for caches in ("cold", "cached"):  # the first fills what the second finds
+                        lap = self.lap(job | {"started": time.time()}, cache)
+                        if lap["accuracy"] < plan.goal:
+                            raise ValueError(f"{name} reads only {lap['accuracy']:.2%}")
+                        laps.setdefault(name, {}).setdefault(caches, []).append(lap)
+                        print(f"{name:10} {caches:7} {lap['seconds']:7.2f} s", flush=True)
+
+    def sweeps(self):
+        """How the cost grows: with the batch, the width and depth of the network, the images."""
+        self.results["sweeps"] = {sweep: [] for sweep in self.plan.sweeps}
+        for sweep, (names, changes) in self.plan.sweeps.items():
+            for change in changes:
+                print(f"\n{', '.join(f'{key}: {value}' for key, value in change.items())}")
+                laps = self.heat(names, self.plan.sweep_rounds, **change)
+                seconds = {name: [lap["seconds"] for lap in laps[name]] for name in laps}
+                setting = self.job("", **change)
+                point = {key: setting[key] for key in ("batch_size", "hidden", "images")}
+                self.results["sweeps"][sweep].append(point | {"seconds": seconds})
+
+    def line_up(self, names):
+        """Those of the names that take part, in an order drawn anew."""
+        present = [name for name in names if name in self.entrants]
+        return self.random.sample(present, len(present))
+
+    def job(self, name, **change):
+        """What `benchmarks.lap` is told."""
+        standard = {
+            "contender": name,
+            "dataset": self.dataset.name,
+            "images": self.plan.images or len(self.dataset.train.labels),
+            "hidden": [128, 64],
+            "batch_size": 32,
+            "threads": 1,
+            "epochs": self.plan.epochs,
+        }
+        return standard | change
+
+    def heat(self, names, rounds, **change):
+        """{name: [lap of each round]}, everyone in every round; ValueError for a wrong network."""
+        laps = {}
+        expected = self.reference(self.job(REFERENCE, **change))
+        for _ in range(rounds):
+            for name in self.line_up(names):
+                weights = Path(self.cache, "weights.npz")
+                job = self.job(name, **change) | {"weights": str(weights)}
+                job["checked_images"] = CHECKED_BATCHES * job["batch_size"]
+                lap = self.lap(job, self.cache)
+                if "absent" in lap:
+                    print(f"{name:10} is left out: {lap['absent']}")
+                    self.results["absent"][name] = lap["absent"]
+                    self.entrants.remove(name)
+                    continue
+                with np.load(weights) as found:
+                    lap["apart"] = apart(list(found.values()), expected, initial(job["hidden"]))
+                if not lap["apart"] <= TOLERANCE:
+                    raise ValueError(f"{name} trains another network: {lap['apart']:.2g} apart")
+                laps.setdefault(name, []).append(lap)
+                print(
+                    f"{name:10} {median(lap['seconds']):8.3f} s, "
+                    f"{median(lap['cpu']):8.3f} s of all cores, weights {lap['apart']:.0e} apart",
+                    flush=True,
+                )
+        scores = {name: lap["accuracy"] for name in laps for lap in laps[name]}
+        for name, score in scores.items():
+            if not abs(score - scores[REFERENCE]) <= SAME_SCORE:
+                raise ValueError(f"{name} reads {score:.2%}, {REFERENCE} {scores[REFERENCE]:.2%}")
+        return {name: laps[name] for name in CONTENDERS if name in laps}
+
+    def reference(self, job):
+        """The weights of the reference after the first batches."""
+        images, labels = self.dataset.train
+        train_epoch = CONTENDERS[REFERENCE].prepare()(
+            images, labels, initial(job["hidden"]), batch_size=job["batch_size"], lr=0.1
+        )
+        return train_epoch(order_of(0, len(labels))[: CHECKED_BATCHES * job["batch_size"]])
+
+    def lap(self, job, cache):
+        """Run a job in a process of its own, with its compiled code in the folder `cache`."""
+        places = os.environ | settings(job["threads"], cache)
+        if self.dataset.name != "sample":
+            places["SCRATCHNET_DATA_DIR"] = self.dataset.origin  # the cache is elsewhere now
+        command = [sys.executable, "-m", "benchmarks.lap", json.dumps(job)]
+        root = Path(__file__).parents[1]
+        output = subprocess.check_output(command, env=places, text=True, cwd=root)
+        return json.loads(output.splitlines()[-1])
+
+
+def apart(weights, expected, start):
+    """The distance of the weights from those expected, over the way of these from the start."""
+
+    def distance(those, these):
+        return sum(float(np.square(p - q).sum()) for p, q in zip(those, these, strict=True)) ** 0.5
+
+    return distance(weights, expected) / distance(expected, start)
+
+
+def versions():
+    """{library: version} of those that race and are installed."""
+    found = {}
+    for library in LIBRARIES:
+        try:
+            found[library] = metadata.version(library)
+        except metadata.PackageNotFoundError:
+            found[library] = "not installed"
+    return found

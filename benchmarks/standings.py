@@ -1,0 +1,245 @@
+"""What the race came to: figures, and the README's tables, from results/race.json alone.
+
+A contender's time in a round is the median of the epochs of its process. What is shown is the
+median over the rounds; ratios come with the interval that holds 95 % of 10,000 resamplings of the
+rounds (Efron, "Bootstrap methods: another look at the jackknife", 1979).
+"""
+
+from itertools import pairwise
+from statistics import median
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+from benchmarks.harness import spread
+
+OURS = "fused", "sparse", "simd", "numpy"  # `bare` is everybody's
+PACE = {"torch": "PyTorch in memory", "bare": "bare NumPy"}  # whom all are compared with
+
+# A colour for each family, a line for each member: told apart by colour-blind eyes, too.
+STYLES = {
+    "fused": ("#000000", "-", "o"), "sparse": ("#009e73", "-", "s"),
+    "simd": ("#0072b2", "-", "^"), "numpy": ("#e69f00", "-", "D"),
+    "bare": ("#e69f00", ":", "d"), "article": ("#d55e00", ":", "v"),
+    "torch": ("#d55e00", "-", "v"), "compile": ("#d55e00", "--", "<"),
+    "by-hand": ("#d55e00", "-.", ">"), "sklearn": ("#7f7f7f", "-", "X"),
+    "jax-step": ("#cc79a7", "--", "p"), "jax-epoch": ("#cc79a7", "-", "P"),
+}  # fmt: skip
+
+
+def tables(results):
+    """{marker: Markdown} of every table that the README shows."""
+    return {
+        "race": "\n".join(epoch_table(results)),
+        "race-start": "\n".join(start_table(results)),
+        "race-batch": "\n".join(batch_table(results)),
+        "race-growth": "\n".join(growth_table(results)),
+        "race-losses": "\n".join(losses(results)),
+    }
+
+
+def figures(results):
+    """{name: Figure}."""
+    return {
+        "race": draw_epochs(results),
+        "race-batch": draw_batches(results),
+        "race-growth": draw_growth(results),
+    }
+
+
+def rounds(laps):
+    """{name: [seconds of each round]} of {name: [lap]}."""
+    return {name: [median(lap["seconds"]) for lap in laps[name]] for name in laps}
+
+
+def point_seconds(point):
+    """{name: seconds} of a point of a sweep."""
+    return {name: median(map(median, times)) for name, times in point["seconds"].items()}
+
+
+def interval(slow, fast):
+    """The 95 % bootstrap interval of median(slow) / median(fast), the rounds drawn together."""
+    slow, fast = np.array(slow), np.array(fast)
+    drawn = np.random.default_rng(0).integers(len(slow), size=(10_000, len(slow)))
+    ratios = np.median(slow[drawn], axis=1) / np.median(fast[drawn], axis=1)
+    return np.quantile(ratios, (0.025, 0.975))
+
+
+def epoch_table(results):
+    one, *more = [rounds(heat["laps"]) for heat in results["epochs"]]
+    threads = [heat["threads"] for heat in results["epochs"]]
+    heads = [
+        "seconds per epoch, one thread", "quartiles",
+        *(f"{n} threads" for n in threads[1:]),
+        *(f"{title} takes" for title in PACE.values()), "test accuracy",
+    ]  # fmt: skip
+    yield f"| | {' | '.join(heads)} |"
+    yield f"|---|{'---:|' * len(heads)}"
+    for name in sorted(one, key=lambda name: median(one[name])):
+        lower, middle, upper = quartiles(one[name])
+        cells = [f"{middle:.3f}", f"{lower:.3f} – {upper:.3f}"]
+        cells += [f"{median(times[name]):.3f}" for times in more]
+        for pace in PACE:
+            ratio = median(one[pace]) / middle
+            low, high = interval(one[pace], one[name])
+            cells.append("1" if name == pace else f"{ratio:.2f} × ({low:.2f} – {high:.2f})")
+        scores = [lap["accuracy"] for lap in results["epochs"][0]["laps"][name]]
+        yield f"| {results['titles'][name]} | {' | '.join(cells)} | {median(scores):.2%} |"
+
+
+def quartiles(samples):
+    """`spread`, of a single sample, too."""
+    return spread(samples) if len(samples) > 1 else samples * 3
+
+
+def start_table(results):
+    goal, memory = results["goal"], results["epochs"][0]["laps"]
+    seconds = {
+        name: {caches: median(lap["seconds"] for lap in laps[caches]) for caches in laps}
+        for name, laps in goal.items()
+    }
+    yield "| | cold | cached | of that, training | epochs | peak memory | lines of code |"
+    yield "|---|---:|---:|---:|---:|---:|---:|"
+    for name in sorted(goal, key=lambda name: seconds[name]["cached"]):
+        training = median(lap["training"] for lap in goal[name]["cached"])
+        peak = median(lap["peak_mb"] for lap in memory[name])
+        yield (
+            f"| {results['titles'][name]} | {seconds[name]['cold']:.1f} s "
+            f"| {seconds[name]['cached']:.1f} s | {training:.1f} s "
+            f"| {goal[name]['cached'][0]['epochs']} | {peak:.0f} MB | {results['lines'][name]} |"
+        )
+
+
+def batch_table(results):
+    points = results["sweeps"]["batch_size"]
+    yield f"| images/s at batch size | {' | '.join(str(p['batch_size']) for p in points)} |"
+    yield f"|---|{'---:|' * len(points)}"
+    rates = [{n: p["images"] / t for n, t in point_seconds(p).items()} for p in points]
+    for name in rates[0]:
+        cells = [
+            f"**{rate[name]:,.0f}**" if rate[name] == max(rate.values()) else f"{rate[name]:,.0f}"
+            for rate in rates
+        ]
+        yield f"| {results['titles'][name]} | {' | '.join(cells)} |"
+
+
+def products(hidden):
+    """Multiply-adds for an image: forward, for dW, and for dx except in the first layer."""
+    shapes = list(pairwise((784, *hidden, 10)))
+    return 3 * sum(i * o for i, o in shapes) - shapes[0][0] * shapes[0][1]
+
+
+def growth_table(results):
+    names = list(results["sweeps"]["images"][0]["seconds"])
+    yield f"| from … to | multiply-adds | {' | '.join(results['titles'][n] for n in names)} |"
+    yield f"|---|{'---:|' * (len(names) + 1)}"
+    for sweep in ("images", "width", "depth"):
+        first, *_, last = results["sweeps"][sweep]
+        work = last["images"] * products(last["hidden"])
+        work /= first["images"] * products(first["hidden"])
+        before, after = point_seconds(first), point_seconds(last)
+        cells = [f"× {after[name] / before[name]:.1f}" for name in names]
+        ends = f"{label(sweep, first)} … {label(sweep, last)}"
+        yield f"| {ends} | × {work:.1f} | {' | '.join(cells)} |"
+
+
+def label(sweep, point):
+    """A setting in words."""
+    return {
+        "batch_size": f"batch size {point['batch_size']}",
+        "images": f"{point['images']:,} images",
+        "width": f"width {point['hidden'][0]}",
+        "depth": f"depth {len(point['hidden'])}",
+    }[sweep]
+
+
+def losses(results):
+    """A row for every setting in which somebody is faster than the fastest of ours."""
+    yield "| setting | fastest | fastest of ours | behind by |"
+    yield "|---|---|---|---:|"
+    settings = [
+        (f"an epoch, threads: {heat['threads']}",
+         {n: median(t) for n, t in rounds(heat["laps"]).items()})
+        for heat in results["epochs"]
+    ] + [
+        (label(sweep, point), point_seconds(point))
+        for sweep, points in results["sweeps"].items()
+        for point in points
+    ]  # fmt: skip
+    titles = results["titles"]
+    for setting, seconds in settings:
+        ours = min((name for name in OURS if name in seconds), key=seconds.get)
+        best = min(seconds, key=seconds.get)
+        if best not in OURS:
+            behind = seconds[ours] / seconds[best] - 1
+            yield f"| {setting} | {titles[best]} | {titles[ours]} | {behind:.0%} |"
+
+
+def draw_epochs(results):
+    """A bar for each contender, the quartiles as a whisker."""
+    times = rounds(results["epochs"][0]["laps"])
+    names = sorted(times, key=lambda name: -median(times[name]))
+    spreads = np.array([quartiles(times[name]) for name in names])
+    figure, ax = plt.subplots(figsize=(9, 0.42 * len(names) + 1.1), layout="constrained")
+    middles = spreads[:, 1]
+    errors = np.abs(spreads[:, [0, 2]] - middles[:, None]).T
+    titles = [results["titles"][name].replace("`", "") for name in names]
+    ax.barh(titles, middles, color=[STYLES[name][0] for name in names], xerr=errors, ecolor="#555")
+    for y, seconds in enumerate(middles):
+        ax.text(spreads[y, 2] * 1.06, y, f"{seconds:.2f} s", va="center", fontsize=10)
+    ax.set(xscale="log", xlabel="seconds per epoch: MNIST, batch size 32, float32, one thread")
+    ax.set_xlim(min(middles) / 3, max(spreads[:, 2]) * 2)
+    ax.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+def draw_lines(ax, x, points, names, titles):
+    for name in names:
+        color, line, marker = STYLES[name]
+        found = [(a, b[name]) for a, b in zip(x, points, strict=True) if name in b]
+        ax.plot(
+            *zip(*found, strict=True), line, color=color, marker=marker, markersize=5,
+            label=titles[name].replace("`", ""),
+        )  # fmt: skip
+    ax.set(xscale="log", yscale="log")
+    ax.set_xticks(x, [f"{value:,}" for value in x])
+    ax.minorticks_off()
+    ax.grid(alpha=0.3)
+    ax.spines[["top", "right"]].set_visible(False)
+
+
+def draw_batches(results):
+    """Images per second over the batch size."""
+    points = results["sweeps"]["batch_size"]
+    rates = [{n: p["images"] / t for n, t in point_seconds(p).items()} for p in points]
+    figure, ax = plt.subplots(figsize=(9, 5), layout="constrained")
+    draw_lines(ax, [p["batch_size"] for p in points], rates, rates[0], results["titles"])
+    ax.set(xlabel="batch size", ylabel="images per second, one thread")
+    ax.legend(fontsize=9, loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
+    return figure
+
+
+def draw_growth(results):
+    """Microseconds for an image over the width and depth of the network, and the images."""
+    sweeps = {
+        "width": ("width of two hidden layers", lambda point: point["hidden"][0]),
+        "depth": ("hidden layers of 128", lambda point: len(point["hidden"])),
+        "images": ("images in an epoch", lambda point: point["images"]),
+    }
+    figure, axes = plt.subplots(1, len(sweeps), figsize=(12, 4.6), layout="constrained")
+    for ax, (sweep, (what, x_of)) in zip(axes, sweeps.items(), strict=True):
+        points = results["sweeps"][sweep]
+        x = [x_of(point) for point in points]
+        per_image = [
+            {n: t / p["images"] * 1e6 for n, t in point_seconds(p).items()} for p in points
+        ]
+        draw_lines(ax, x, per_image, per_image[0], results["titles"])
+        ax.set_xlabel(what)
+        # The slope to compare with, drawn through the slowest of the largest networks.
+        work = np.array([products(point["hidden"]) for point in points])
+        at_most = max(per_image[-1].values()) * work / work[-1]
+        ax.plot(x, at_most, color="#bbbbbb", linewidth=5, zorder=0, label="multiply-adds")
+    axes[0].set_ylabel("microseconds per image, one thread")
+    handles, labels = axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=4, fontsize=9, frameon=False)
+    return figure
