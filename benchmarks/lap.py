@@ -20,7 +20,8 @@ BLAS_AND_OTHERS = "OMP", "OPENBLAS", "MKL", "VECLIB", "NUMEXPR", "NUMBA"
 def settings(threads, cache):
     """The environment of a lap: so many threads, and nothing cached but in the folder `cache`."""
     chosen = {f"{library}_NUM_THREADS": str(threads) for library in BLAS_AND_OTHERS}
-    if threads == 1:  # JAX has no number to set, and computes beside Python unless told not to
+    chosen["NPROC"] = str(threads)  # what XLA, under JAX, takes for the number of cores
+    if threads == 1:  # nor is it to compute beside Python, on the next batch
         chosen["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
         chosen["JAX_CPU_ENABLE_ASYNC_DISPATCH"] = "false"
     return chosen | {

@@ -41,8 +41,8 @@ def main(folder=RESULTS):
         (folder / "gemm.md").write_text("\n".join(table(gemm)) + "\n")
     if found := read("race", folder):
         save(standings.figures(found), folder)
-    if folder == RESULTS:
-        for name, text in tables().items():
+    for name, text in tables(folder).items():
+        if folder == RESULTS:
             readme.fill_in(name, text)
     print(f"written: figures in {folder}")
 

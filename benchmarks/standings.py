@@ -134,7 +134,7 @@ def growth_table(results):
     yield f"| from … to | multiply-adds | {' | '.join(results['titles'][n] for n in names)} |"
     yield f"|---|{'---:|' * (len(names) + 1)}"
     for sweep in ("images", "width", "depth"):
-        first, *_, last = results["sweeps"][sweep]
+        first, last = results["sweeps"][sweep][0], results["sweeps"][sweep][-1]
         work = last["images"] * products(last["hidden"])
         work /= first["images"] * products(first["hidden"])
         before, after = point_seconds(first), point_seconds(last)
@@ -188,6 +188,7 @@ def draw_epochs(results):
     for y, seconds in enumerate(middles):
         ax.text(spreads[y, 2] * 1.06, y, f"{seconds:.2f} s", va="center", fontsize=10)
     ax.set(xscale="log", xlabel="seconds per epoch: MNIST, batch size 32, float32, one thread")
+    ax.xaxis.set_major_formatter("{x:g}")
     ax.set_xlim(min(middles) / 3, max(spreads[:, 2]) * 2)
     ax.spines[["top", "right"]].set_visible(False)
     return figure
@@ -204,6 +205,7 @@ def draw_lines(ax, x, points, names, titles):
     ax.set(xscale="log", yscale="log")
     ax.set_xticks(x, [f"{value:,}" for value in x])
     ax.minorticks_off()
+    ax.yaxis.set_major_formatter("{x:,g}")
     ax.grid(alpha=0.3)
     ax.spines[["top", "right"]].set_visible(False)
 
@@ -226,7 +228,9 @@ def draw_growth(results):
         "depth": ("hidden layers of 128", lambda point: len(point["hidden"])),
         "images": ("images in an epoch", lambda point: point["images"]),
     }
-    figure, axes = plt.subplots(1, len(sweeps), figsize=(12, 4.6), layout="constrained")
+    figure, axes = plt.subplots(
+        1, len(sweeps), figsize=(12, 4.6), layout="constrained", sharey=True
+    )
     for ax, (sweep, (what, x_of)) in zip(axes, sweeps.items(), strict=True):
         points = results["sweeps"][sweep]
         x = [x_of(point) for point in points]

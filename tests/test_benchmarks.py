@@ -57,10 +57,10 @@ def test_the_tolerance_of_the_race_fails_a_learning_rate_that_is_one_percent_off
 
 def test_contenders_leave_the_weights_that_they_are_given(sample):
     for name in ("bare", "numpy", "torch", "by-hand", "sklearn"):
-        given = initial([16])
+        given = initial([16, 8])
         few = data.Split(sample.train.images[:64], sample.train.labels[:64])
         CONTENDERS[name].prepare()(*few, given, batch_size=32, lr=0.1)(np.arange(64))
-        for p, q in zip(given, initial([16]), strict=True):
+        for p, q in zip(given, initial([16, 8]), strict=True):
             np.testing.assert_array_equal(p, q, err_msg=name)
 
 
