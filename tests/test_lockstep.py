@@ -23,9 +23,12 @@ def one_thread():
         yield
 
 
-def walk(digits, pictures, dtype, steps, *, momentum=0.0, weight_decay=0.0, lr=0.1):
+def walk(
+    digits, pictures, dtype, steps, *, momentum=0.0, weight_decay=0.0, lr=0.1, matmul=np.matmul
+):
     """Walk the default network through real batches; return the Summary."""
-    mlp = scratchnet.MLP((784, 128, 64, 10), rng=np.random.default_rng(0), dtype=dtype)
+    rng = np.random.default_rng(0)
+    mlp = scratchnet.MLP((784, 128, 64, 10), rng=rng, dtype=dtype, matmul=matmul)
     sgd = scratchnet.SGD(mlp, lr, momentum, weight_decay)
     summary = report.Summary()
     walked = lockstep.walk(Lockstep(mlp, sgd), digits, pictures, 32, seed=0, dtype=dtype)
@@ -62,6 +65,16 @@ def test_every_tensor_is_pytorchs_with_momentum_and_weight_decay(digits, picture
 
     assert summary.ok, str(summary)
     assert len(summary.worst) == 3 + 8 + 2 + 18  # and the velocities
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("rung", kernels.LADDER)
+def test_every_tensor_is_pytorchs_with_every_kernel_of_the_ladder(digits, pictures, dtype, rung):
+    steps = 5 if rung in ("ijk", "ikj") else 40
+    summary = walk(digits, pictures, dtype, steps, matmul=kernels.get(rung))
+
+    assert summary.ok, str(summary)
+    assert summary.steps == steps
 
 
 @pytest.mark.slow
