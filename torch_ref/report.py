@@ -196,10 +196,12 @@ class Summary:
 
 def draw_drift(summary):
     """Draw how far each parameter of the twin is off after each step; return the Figure."""
-    from matplotlib.figure import Figure  # only here: it takes long to import
+    from matplotlib import color_sequences  # only here: it takes long to import
+    from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8, 4.5), dpi=120, layout="constrained")
     ax = figure.add_subplot()
+    ax.set_prop_cycle(color=color_sequences["petroff10"])  # for any colour vision
     steps = np.arange(1, summary.steps + 1)
     for name in summary.drifts[0]:
         off = np.array([drift[name] for drift in summary.drifts])
