@@ -85,7 +85,8 @@ class FusedEngine:
         # Computed in float32 whatever the dtype, as data.to_unit_interval does.
         self.unit = (np.arange(256, dtype=np.float32) / 255).astype(self.dtype)[None]  # (1,256)
         self.parameters, self.velocities = move_together(network, optimiser)
-        # Outputs of the layers, and their gradients, for a batch.
+        # For a batch: its images and marks, the outputs of the layers, and their gradients.
+        self.batch = self.images[: self.batch_size].copy(), self.marks[: self.batch_size].copy()
         self.outputs, self.gradients = (
             aligned(self.batch_size * self.sizes[1:].sum(), self.dtype) for _ in range(2)
         )
@@ -114,7 +115,7 @@ class FusedEngine:
             self.batch_size,
             self.parameters,
             self.velocities,
-            (self.outputs, self.gradients),
+            (*self.batch, self.outputs, self.gradients),
             np.array([sgd.lr, sgd.momentum, sgd.weight_decay], self.dtype),
             losses,
         )
@@ -161,19 +162,23 @@ def aligned(size, dtype):
 @compiled
 def train_batches(order, data, sizes, batch_size, parameters, velocities, scratch, rates, losses):
     """Take a step for every batch of `order` and leave its mean loss in `losses`."""
-    images, marks, labels, unit = data
-    outputs, gradients = scratch
+    all_images, all_marks, labels, unit = data
+    images, marks, outputs, gradients = scratch
     lr, momentum, weight_decay = rates
     last = len(sizes) - 2
     for step in range(len(losses)):
         chosen = order[step * batch_size : (step + 1) * batch_size]  # (B,)
         B = len(chosen)
+        # All at once: many fetches from memory under way, instead of a wait for each image.
+        for i in range(B):
+            copy(all_images[chosen[i]], images[i])
+            copy(all_marks[chosen[i]], marks[i])
 
         for k in range(last + 1):
             W, b = weights(parameters, sizes, k)  # (I,O), (1,O)
             z = rows(outputs, batch_size, sizes, k, B)  # (B,O)
             if k == 0:
-                pixels_times(W, b, z, chosen, images, marks, unit)
+                pixels_times(W, b, z, images, marks, unit)
             else:
                 product(rows(outputs, batch_size, sizes, k - 1, B), W, z, False)
                 add_bias(b, z)
@@ -207,13 +212,19 @@ def train_batches(order, data, sizes, batch_size, parameters, velocities, scratc
                     scale(p, 1 - lr * weight_decay)
             W, b = weights(target, sizes, k)
             if k == 0:
-                add_pixels_times(dz, W, chosen, images, marks, unit)
+                add_pixels_times(dz, W, images, marks, unit)
             else:
                 product(a.T, dz, W, True)
             add_rows(dz, b)
             if momentum:
                 for n in range(len(p)):
                     p[n] -= lr * v[n]
+
+
+@njit
+def copy(source, target):
+    for n in range(len(source)):
+        target[n] = source[n]
 
 
 @njit
@@ -306,12 +317,12 @@ def softmax_cross_entropy(logits, labels, chosen, dlogits):
 
 
 @njit
-def pixels_times(W, b, z, chosen, images, marks, unit):
+def pixels_times(W, b, z, images, marks, unit):
     """z = b + x W: a row of z in registers, for 64 pixels whose rows of W fill the first cache."""
     columns = VECTORS * VECTOR_BYTES // z.itemsize
     for j in range(0, z.shape[1], columns):
         width = min(columns, z.shape[1] - j)
-        rest = W, b, z, chosen, images, marks, unit, j, width
+        rest = W, b, z, images, marks, unit, j, width
         if width == columns:
             _pixels_times_panel(zeros(z, 1, VECTORS, 0), *rest)
         else:
@@ -319,36 +330,36 @@ def pixels_times(W, b, z, chosen, images, marks, unit):
 
 
 @njit
-def _pixels_times_panel(tile, W, b, z, chosen, images, marks, unit, j, width):
+def _pixels_times_panel(tile, W, b, z, images, marks, unit, j, width):
     table = addresses(tile, at(unit, 0, 0), 0, 1)
     for w in range(marks.shape[1]):
         right, right_step, _ = at(W, w * WORD, j)
-        for i in range(len(chosen)):
+        for i in range(z.shape[0]):
             place = addresses(tile, at(z, i, j), 0, 1)
             tile = load(tile, place if w else addresses(tile, at(b, 0, j), 0, 1), width)
-            word = marks[chosen[i], w]
+            word = marks[i, w]
             while word:
                 k = lowest_bit(word)
                 word &= word - np.uint64(1)  # clears the lowest bit
-                pixel = images[chosen[i], w * WORD + k]
+                pixel = images[i, w * WORD + k]
                 tile = multiply_add(tile, table, pixel * z.itemsize, right + k * right_step, width)
             store(tile, place, width)
 
 
 @njit
-def add_pixels_times(dz, W, chosen, images, marks, unit):
+def add_pixels_times(dz, W, images, marks, unit):
     """W += xᵀ dz, 64 images and 64 pixels at a time."""
     columns = VECTORS * VECTOR_BYTES // dz.itemsize
     bits = np.empty(WORD, np.uint64)
-    for first in range(0, len(chosen), WORD):
-        some = chosen[first : first + WORD]
+    for first in range(0, dz.shape[0], WORD):
+        last = min(dz.shape[0], first + WORD)
         for w in range(marks.shape[1]):
             for i in range(WORD):
-                bits[i] = marks[some[i], w] if i < len(some) else np.uint64(0)
+                bits[i] = marks[first + i, w] if first + i < last else np.uint64(0)
             turn(bits)
             for j in range(0, dz.shape[1], columns):
                 width = min(columns, dz.shape[1] - j)
-                rest = dz[first:], W, some, images, w, bits, unit, j, width
+                rest = dz[first:], W, images[first:], w, bits, unit, j, width
                 if width == columns:
                     _add_pixels_times_panel(zeros(dz, 1, VECTORS, 0), *rest)
                 else:
@@ -356,7 +367,7 @@ def add_pixels_times(dz, W, chosen, images, marks, unit):
 
 
 @njit
-def _add_pixels_times_panel(tile, dz, W, some, images, w, bits, unit, j, width):
+def _add_pixels_times_panel(tile, dz, W, images, w, bits, unit, j, width):
     table = addresses(tile, at(unit, 0, 0), 0, 1)
     right, right_step, _ = at(dz, 0, j)
     for k in range(min(WORD, W.shape[0] - w * WORD)):
@@ -368,7 +379,7 @@ def _add_pixels_times_panel(tile, dz, W, some, images, w, bits, unit, j, width):
             while word:
                 i = lowest_bit(word)
                 word &= word - np.uint64(1)
-                pixel = images[some[i], p]
+                pixel = images[i, p]
                 tile = multiply_add(tile, table, pixel * dz.itemsize, right + i * right_step, width)
             store(tile, place, width)
 
