@@ -5,16 +5,15 @@
     z1[i] = b1 + sum of x[i, p] W1[p] over set bits p    ──>  ReLU, products, softmax  ──> loss
     W1[p] -= lr * sum of x[i, p] dz1[i] over set bits i  <──  ReLU, products, p - onehot  <──'
 
-The layers call NumPy some forty times a batch. Each call reads its operands from the second-level
-cache or beyond and writes its result back; a batch of 32 is so small that starting the calls costs
-as much as their work. Here nothing is called, nothing allocated, and three things are not done:
+What that saves, for 784-128-64-10 on MNIST in batches of 32, float32:
 
-- Pixels stay bytes. x, 188 MB as float32, is never written: 4 bytes to read a pixel become 1, and
-  a table of 256 numbers holds the quotients.
-- Four of five pixels are 0 and are skipped, both ways, without being looked for: a bit for every
-  pixel is set once, before the first epoch. The first layer is nine tenths of all multiply-adds.
-- No gradient of a weight is written. A tile or row of W is loaded into registers, the terms of
-  -lr dW are added there, and it is stored; rows of W1 that meet only zeros are not touched at all.
+    multiply-adds     227,000 -> 65,000 an image    150 of 784 pixels are not 0; a bit for each,
+                                                    set once, leads from one to the next, both ways
+    bytes of weights  2.4 MB -> 0.5 MB a batch      no dW1 is written: a row of W1 is loaded, the
+                                                    terms of -lr dW1 added in registers, and stored;
+                                                    rows that meet only zeros are left alone
+    bytes of images   3,136 -> 784 an image         pixels stay bytes; 256 quotients are a table
+    calls             some forty a batch -> none    several hundred batches are one call
 
 In the comments: N images, B images in a batch, I inputs and O outputs of a layer.
 """
@@ -79,7 +78,8 @@ class FusedEngine:
 
         self.optimiser = optimiser
         self.batch_size = min(batch_size, n_images)
-        self.images = np.ascontiguousarray(images).reshape(n_images, n_inputs)  # (N,I)
+        # Writable, since to Numba read-only arrays are another type, with another compilation.
+        self.images = np.require(images.reshape(n_images, n_inputs), None, "CW")  # (N,I)
         self.labels = labels.astype(np.int64)  # (N,)
         self.marks = mark(self.images)
         # Computed in float32 whatever the dtype, as data.to_unit_interval does.
@@ -135,21 +135,24 @@ def mark(images):
 
 def move_together(network, optimiser):
     """Give all parameters one piece of memory, W1 b1 W2 b2 ..., and all velocities another."""
-    named = network.parameters()
-    size = sum(array.size for _, array in named)
-    homes = aligned(size, named[0][1].dtype), aligned(size, named[0][1].dtype)
-    for home, arrays in zip(homes, (named, optimiser.velocities), strict=True):
-        home[:] = np.concatenate([array.ravel() for _, array in arrays])
-    views = [], []
-    for home, found in zip(homes, views, strict=True):
-        first = 0
-        for name, array in named:
-            found.append((name, home[first : first + array.size].reshape(array.shape)))
-            first += array.size
-    for layer, (_, W), (_, b) in zip(network.linears, views[0][::2], views[0][1::2], strict=True):
+    parameters, views = gathered(network.parameters())
+    for layer, W, b in zip(network.linears, views[::2], views[1::2], strict=True):
         layer.W, layer.b = W, b
-    optimiser.velocities = views[1]
-    return homes
+    velocities, views = gathered(optimiser.velocities)
+    names = [name for name, _ in optimiser.velocities]
+    optimiser.velocities = list(zip(names, views, strict=True))
+    return parameters, velocities
+
+
+def gathered(named):
+    """Return the arrays of [(name, array), ...] as one, and views of it in their shapes."""
+    together = aligned(sum(array.size for _, array in named), named[0][1].dtype)
+    views, first = [], 0
+    for _, array in named:
+        views.append(together[first : first + array.size].reshape(array.shape))
+        views[-1][:] = array
+        first += array.size
+    return together, views
 
 
 def aligned(size, dtype):
@@ -253,7 +256,8 @@ def product(A, B, C, add):
 
 @njit
 def any_order(X):
-    return X[::1, ::1]  # a slice with a step, for all that Numba knows
+    """X itself, of the type that promises least: a slice with a step, for all that Numba knows."""
+    return X[::1, ::1]
 
 
 @njit
@@ -318,7 +322,7 @@ def softmax_cross_entropy(logits, labels, chosen, dlogits):
 
 @njit
 def pixels_times(W, b, z, images, marks, unit):
-    """z = b + x W: a row of z in registers, for 64 pixels whose rows of W fill the first cache."""
+    """z = b + x W, 64 pixels at a time for all images: their rows of W fit the first cache."""
     columns = VECTORS * VECTOR_BYTES // z.itemsize
     for j in range(0, z.shape[1], columns):
         width = min(columns, z.shape[1] - j)
