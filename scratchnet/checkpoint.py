@@ -31,7 +31,7 @@ def write_atomically(path, content):
     Raises:
         OSError: not writable or no space left; the old file is then untouched.
     """
-    partial = path.with_name(path.name + ".partial")
+    partial = path.parent / (path.name + ".partial")
     try:
         with partial.open("wb") as file:
             file.write(content)
@@ -64,15 +64,15 @@ def load(path):
     try:
         with safetensors.safe_open(path, framework="numpy") as file:
             text = (file.metadata() or {}).get(METADATA_KEY, "")
+            if not text:
+                raise CheckpointError(f"{path} was not written by scratchnet")
             tensors = {name: file.get_tensor(name) for name in sorted(file.keys())}
     except FileNotFoundError as error:
         raise CheckpointError(f"{path} does not exist") from error
     except OSError as error:
         raise CheckpointError(f"{path} cannot be read: {error.strerror or error}") from error
-    except safetensors.SafetensorError as error:
+    except (safetensors.SafetensorError, TypeError) as error:  # TypeError: no dtype of NumPy
         raise CheckpointError(f"{path} is no checkpoint, or damaged: {error}") from error
-    if not text:
-        raise CheckpointError(f"{path} was not written by scratchnet")
     digest, text = text[:64], text[64:]
     if digest != _digest(tensors, text):
         raise CheckpointError(f"{path} is damaged: its content does not match its SHA-256")

@@ -22,7 +22,7 @@ class NumericError(Exception):
 
 
 class Stopped(Exception):
-    """SIGINT or SIGTERM arrived; all that is worth keeping has been saved."""
+    """SIGINT or SIGTERM arrived."""
 
     def __init__(self, signum, message="stopped"):
         super().__init__(message)
@@ -53,6 +53,11 @@ def run(command):
         _exit(128 + signal.SIGINT, "stopped")
     except Stopped as stopped:
         _exit(128 + stopped.signum, stopped)
+    except BrokenPipeError:  # `| head` has seen enough; what Python still flushes goes nowhere
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(128 + signal.SIGPIPE)
+    except MemoryError as error:
+        _exit(6, f"not enough memory: {error}")
     except OSError as error:
         _exit(6, f"{error.filename}: {error.strerror}" if error.filename else error)
     except tuple(EXIT_CODES) as error:
@@ -67,6 +72,13 @@ def _exit(code, message):
 def cores():
     """Return how many processors this process may use: more threads would only wait."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+
+
+def path(text):
+    """An argparse type: a path; an empty one is most likely an unset variable of a shell."""
+    if not text:
+        raise argparse.ArgumentTypeError("the path is empty")
+    return text
 
 
 def whole_number(low, high=None):

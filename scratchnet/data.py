@@ -112,9 +112,8 @@ def to_unit_interval(images, dtype=np.float32):
 
     Computed in float32 whatever `dtype`, so that every precision starts from the same pixels.
     """
-    x = images.reshape(len(images), math.prod(images.shape[1:])).astype(
-        np.float32
-    )  # (N,28,28) -> (N,784)
+    x = images.reshape(len(images), math.prod(images.shape[1:]))  # (N,28,28) -> (N,784)
+    x = x.astype(np.float32)  # (N,784)
     x /= 255  # in place: a second copy of the training set would cost 188 MB
     return x.astype(dtype, copy=False)
 
@@ -169,8 +168,8 @@ def load(dataset="auto", data_dir=None):
     """
     if dataset == "sample":
         return _load_sample("as asked for; --dataset mnist takes the full set")
-    folder = data_dir or os.environ.get("SCRATCHNET_DATA_DIR")
-    if folder:
+    folder = data_dir if data_dir is not None else os.environ.get("SCRATCHNET_DATA_DIR") or None
+    if folder is not None:
         return _load_folder(Path(folder), must_be_mnist=dataset == "mnist")
     try:
         return _load_cached_or_download()
@@ -267,8 +266,17 @@ def _load_cached_or_download():
         if cache.is_dir() and any(cache.iterdir()):
             print(f"{error}: downloading again", file=sys.stderr)
     for name in MNIST_SHA256:
-        _download(name, cache)
+        if not _is_mnist(name, cache):
+            _download(name, cache)
     return _load_folder(cache, must_be_mnist=True)
+
+
+def _is_mnist(name, folder):
+    try:
+        content = read_file(find_file(folder, name))
+    except DataError:
+        return False
+    return hashlib.sha256(content).hexdigest() == MNIST_SHA256[name]
 
 
 def _download(name, cache):
@@ -280,7 +288,6 @@ def _download(name, cache):
         progressbar=sys.stderr.isatty(),
         timeout=(5, 30),  # seconds to connect, seconds between two reads
     )
-    (cache / name).unlink(missing_ok=True)  # an unpacked file would hide the downloaded one
     failures = []
     for mirror in MIRRORS:
         try:
@@ -295,6 +302,7 @@ def _download(name, cache):
             # pooch raises ValueError when the bytes are not those of the checksum
             failures.append(f"{mirror} ({_reason(error)})")
         else:
+            (cache / name).unlink(missing_ok=True)  # unpacked and wrong, it would hide the new one
             return
     raise DataError(
         f"{name}.gz could not be had from {' or '.join(failures)}; "

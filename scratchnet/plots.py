@@ -45,7 +45,7 @@ def curves(history):
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     loss_ax, accuracy_ax = figure.subplots(1, 2)
     epochs = [row["epoch"] for row in history]
-    validated = history[0]["val_loss"] is not None
+    validated = any(row["val_loss"] is not None for row in history)
     loss_ax.plot(epochs, [row["train_loss"] for row in history], "o-", color=BLUE, label="training")
     if validated:
         loss_ax.plot(

@@ -10,6 +10,10 @@ from tqdm import tqdm
 from scratchnet.cli import NumericError, Stopped
 
 
+class StoppedBetweenBatches(Stopped):
+    """The stop was asked for and honoured where the weights are whole and worth saving."""
+
+
 class GracefulStop:
     """Within `with`, the first SIGINT or SIGTERM becomes a request, kept in `signum`.
 
@@ -56,8 +60,10 @@ class Progress:
         self.seconds = seconds
 
     def watch(self, pieces):
-        """Yield from `pieces`, batches or several at a time; raise Stopped after the piece in which
-        the stop was asked for. Whoever works on a piece records its batches.
+        """Yield from `pieces`, a batch or several at a time, whose user records their batches.
+
+        Raises:
+            StoppedBetweenBatches: after the piece in which the stop was asked for.
         """
         begin = time.perf_counter() - self.seconds
         with tqdm(
@@ -74,7 +80,7 @@ class Progress:
                 # here the body of the caller's loop is through, and the weights are whole
                 self.seconds = time.perf_counter() - begin
                 if self.stop.signum:
-                    raise Stopped(self.stop.signum)
+                    raise StoppedBetweenBatches(self.stop.signum)
 
     def record(self, loss, n_images):
         """Count the mean loss of a batch of n_images; raise NumericError if it is not finite."""

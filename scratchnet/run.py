@@ -11,6 +11,7 @@ import errno
 import io
 import json
 import platform
+import shlex
 import signal
 import tempfile
 import time
@@ -26,7 +27,7 @@ from scratchnet import __version__, checkpoint, cli
 # These options decide the weights, bit for bit: a resumed run takes them from its checkpoint.
 DECISIVE = ("batch_size", "lr", "momentum", "weight_decay", "hidden", "seed", "val_size")
 # These a resumed run takes over too, but may be told otherwise.
-INHERITED = ("epochs", "engine", "matmul")
+INHERITED = ("epochs", "engine", "matmul", "threads")
 HISTORY = ("epoch", "train_loss", "val_loss", "val_accuracy", "seconds", "images_per_second")
 LIBRARIES = ("numpy", "numba", "matplotlib", "mlxtend", "pooch", "safetensors")
 
@@ -49,7 +50,8 @@ def run_folder(options):
     try:
         with filelock.FileLock(folder / ".lock", timeout=0):
             model = folder / "model.safetensors"
-            if model.exists() and folder != beside:
+            resumed = options.resume and Path(options.resume).resolve() == model.resolve()
+            if model.exists() and not resumed:
                 raise cli.UsageError(f"{folder} holds a run; go on with --resume {model}")
             yield folder
     except filelock.Timeout:
@@ -86,7 +88,8 @@ class Run:
         """Take over what `checkpoint.load` returned, and the history that lies beside it.
 
         Raises:
-            CheckpointError: of other data or another network.
+            CheckpointError: of other data or another network, or beside a damaged history.
+        cli.UsageError: it has done more epochs than are asked for.
         """
         path, trained_on = Path(self.options.resume), state["config"]["data"]
         if trained_on["sha256"] != self.dataset.sha256:
@@ -95,6 +98,10 @@ class Run:
                 f"{self.dataset.origin}; name their folder with --data-dir"
             )
         checkpoint.restore(self.arrays, tensors, path)
+        done, asked = state["epoch"] - 1, self.options.epochs
+        if done > asked:
+            raise cli.UsageError(f"--epochs {asked}: {path} has done {done} epochs already")
+        print(f"resume  {path}: {done} of {asked} epochs done")
         self.epoch, self.under_way = state["epoch"], state["under_way"]
         history = read_history(path.with_name("history.csv"))
         self.history = [row for row in history if row["epoch"] < self.epoch]
@@ -168,11 +175,12 @@ class Run:
             self._write(f"figures/{name}.png", png.getvalue())
 
     def where_it_stopped(self, signum):
-        folder = f" --data-dir {self.options.data_dir}" if self.options.data_dir else ""
+        command = ["python", "-m", "scratchnet.train", "--resume", str(self.model)]
+        if self.options.data_dir:
+            command += ["--data-dir", self.options.data_dir]
         return (
-            f"stopped by {signal.Signals(signum).name} in epoch {self.epoch} after "
-            f"{self.under_way['batch']} batches; go on with "
-            f"python -m scratchnet.train --resume {self.model}{folder}"
+            f"stopped by {signal.Signals(signum).name} with {self.epoch - 1} epochs and "
+            f"{self.under_way['batch']} batches done; go on with {shlex.join(command)}"
         )
 
     def last_good(self):
@@ -206,15 +214,24 @@ def format_history(history):
 
 
 def read_history(path):
-    """Return the rows of history.csv as `format_history` took them; none if there is no file."""
+    """Return the rows of history.csv as `format_history` took them; none if there is no file.
+
+    Raises:
+        CheckpointError: it is no such file.
+    """
     if not path.exists():
         return []
     whole = ("epoch", "images_per_second")
-    with path.open(newline="") as file:
-        return [
-            {
-                name: None if row[name] == "" else (int if name in whole else float)(row[name])
-                for name in HISTORY
-            }
-            for row in csv.DictReader(file)
-        ]
+    try:
+        with path.open(newline="") as file:
+            return [
+                {
+                    name: None if row[name] == "" else (int if name in whole else float)(row[name])
+                    for name in HISTORY
+                }
+                for row in csv.DictReader(file)
+            ]
+    except (KeyError, TypeError, ValueError, csv.Error) as error:
+        raise checkpoint.CheckpointError(
+            f"{path} is damaged; without it, the run goes on with a new history"
+        ) from error

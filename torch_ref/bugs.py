@@ -28,7 +28,7 @@ SHIFT = "shifted = logits - logits.max(axis=1, keepdims=True)"
 ONEHOT = "dlogits[images, labels] -= 1"
 MEAN = "dlogits /= n_images"
 LOSS = "loss = (np.log(total[:, 0]) - shifted[images, labels]).mean()"
-ORDER = "order = np.random.default_rng((seed, epoch)).permutation(len(x))"
+ORDER = "order = shuffled(len(x), seed=seed, epoch=epoch)"
 FIRSTS = "range(start * batch_size, len(x), batch_size)"
 PIXELS = "x = images.reshape("
 
@@ -155,14 +155,14 @@ BUGS = (
         "Batches are shuffled, but not what is in them",
         "data.py",
         ORDER,
-        "order = np.random.default_rng((seed, epoch)).permutation(-(-len(x) // batch_size))\n"
+        "order = shuffled(-(-len(x) // batch_size), seed=seed, epoch=epoch)\n"
         "    order = (order[:, None] * batch_size + np.arange(batch_size)).ravel()\n"
         "    order = order[order < len(x)]",
     ),
     _bug(
         "The same order in every epoch",
         "data.py",
-        *(ORDER, "order = np.random.default_rng((seed, 1)).permutation(len(x))"),
+        *(ORDER, "order = shuffled(len(x), seed=seed, epoch=1)"),
     ),
     _bug(
         "Images are drawn with replacement",
