@@ -327,6 +327,19 @@ class TestDownloading:
         path.write_bytes(path.read_bytes()[:-9])
         assert data.load("mnist").name == "mnist"
 
+    def test_that_fails_leaves_the_good_files_that_were_there(self, mirror, cache, digits_folder):
+        cache.mkdir()
+        for name in (data.TRAIN_IMAGES, data.TRAIN_LABELS, data.TEST_IMAGES):
+            packed = (digits_folder / f"{name}.gz").read_bytes()
+            (cache / name).write_bytes(gzip.decompress(packed))
+        before = sorted(cache.iterdir())
+        mirror.answers = [503] * 2
+        with pytest.raises(data.DataError, match=data.TEST_LABELS):
+            data.load("mnist")
+        assert sorted(cache.iterdir()) == before
+        assert data.load("mnist").name == "mnist"  # only the missing one is fetched
+        assert len(mirror.answers) == 0
+
     @pytest.mark.parametrize("answer", [404, "a page instead of the file"])
     def test_that_fails_names_the_mirrors_and_the_folder_to_use(self, mirror, cache, answer):
         mirror.answers = [answer] * 100

@@ -52,8 +52,15 @@ def test_samples_leaves_gaps_where_digits_are_missing(sample):
 def test_curves_name_the_best_accuracy(epochs):
     figure = plots.curves(history()[:epochs])
     assert drawn(figure).std() > 0
+    training, validation = figure.axes[0].lines
+    assert list(training.get_ydata()) == [row["train_loss"] for row in history()[:epochs]]
+    assert list(validation.get_ydata()) == [row["val_loss"] for row in history()[:epochs]]
     best = f"{100 * history()[epochs - 1]['val_accuracy']:.2f} %"
     assert any(best in text for text in texts(figure))
+
+
+def test_curves_stand_a_history_that_was_lost():
+    drawn(plots.curves([]))
 
 
 def test_curves_say_when_no_images_were_held_out():
@@ -66,8 +73,12 @@ def test_confusion_shows_every_count_but_zero(sample):
     counts = np.diag(np.arange(10)) + np.eye(10, k=3, dtype=int)
     figure = plots.confusion(counts)
     assert drawn(figure).std() > 0
-    shown = [text for text in texts(figure) if text.isdigit()]
-    assert sorted(map(int, shown)) == sorted(counts[counts > 0])
+    (ax,) = figure.axes
+    shown = {text.get_position(): int(text.get_text()) for text in ax.texts}
+    expected = {(j, i): n for (i, j), n in np.ndenumerate(counts) if n}  # x: predicted, y: true
+    assert shown == expected
+    coloured = ax.images[0].get_array()
+    assert (np.ma.filled(coloured, 0) == counts).all()
 
 
 def test_confusion_stands_a_matrix_of_zeros():

@@ -74,6 +74,10 @@ LOSSLESS = {
     "with a palette": lambda image: image.convert("RGB").quantize(256),
 }
 RESAMPLED = {
+    "cropped tight": lambda image: image.crop(image.getbbox()),
+    "cropped tight, large, black on white": lambda image: ImageOps.invert(
+        enlarged(image.crop(image.getbbox()), (180, 200))
+    ),
     "three times as large": lambda image: enlarged(image, (84, 84)),
     "large, black on white": lambda image: enlarged(ImageOps.invert(image)),
     "very large": lambda image: enlarged(image, (1200, 1200)),

@@ -4,16 +4,19 @@ import csv
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
 
 import numpy as np
 import pytest
+import threadpoolctl
 from conftest import ROOT, run_module
 from PIL import Image
 
-from scratchnet import checkpoint, data
+import scratchnet.train
+from scratchnet import MLP, SGD, checkpoint, cli, data, softmax_cross_entropy
 from scratchnet.kernels import LADDER
 
 FIGURES = ("samples", "curves", "confusion", "mistakes", "weights")
@@ -107,11 +110,8 @@ class TestARun:
     def test_with_the_same_seed_leaves_the_same_files_but_for_times(
         self, finished, digits_folder, tmp_path
     ):
-        train(digits_folder, tmp_path, *OPTIONS)
+        train(digits_folder, tmp_path, *OPTIONS, "--log-interval", 20)
         names = ["config.json", "model.safetensors", *(f"figures/{name}.png" for name in FIGURES)]
-        config = json.loads((tmp_path / "config.json").read_text())
-        config["options"]["log_interval"] = 20  # the one option that differs
-        (tmp_path / "config.json").write_text(json.dumps(config, indent=2) + "\n")
         for name in names:
             assert (tmp_path / name).read_bytes() == (finished[0] / name).read_bytes(), name
         histories = [
@@ -125,6 +125,25 @@ class TestARun:
         for scores in metrics:
             del scores["train_seconds"]
         assert metrics[0] == metrics[1]
+
+    def test_takes_the_steps_that_its_options_name(self, finished, digits_folder):
+        found = data.load("auto", digits_folder)
+        split, _ = data.hold_out(found.train, 47, seed=0)
+        mlp = MLP((784, 128, 64, 10), rng=np.random.default_rng(0))
+        sgd = SGD(mlp, lr=0.1, momentum=0.5, weight_decay=0.001)
+        x = data.to_unit_interval(split.images)
+        with threadpoolctl.threadpool_limits(1):
+            for epoch in (1, 2, 3):
+                total = 0.0
+                for batch, labels in data.batches(x, split.labels, 9, seed=0, epoch=epoch):
+                    loss, dlogits = softmax_cross_entropy(mlp.forward(batch), labels)
+                    mlp.backward(dlogits)
+                    sgd.step()
+                    total += float(loss) * len(labels)
+        for name, array in mlp.parameters():
+            assert weights(finished[0])[name].tobytes() == array.tobytes()
+        with (finished[0] / "history.csv").open() as file:
+            assert float(list(csv.DictReader(file))[2]["train_loss"]) == total / len(x)
 
     def test_with_another_seed_leaves_other_weights(self, finished, digits_folder, tmp_path):
         train(digits_folder, tmp_path, *OPTIONS, "--seed", 1, "--no-plots")
@@ -250,6 +269,50 @@ class TestAnInterruptedRun:
         assert_same_weights(rest, finished[0])
         assert model.read_bytes() == before
 
+    def test_is_not_saved_in_the_middle_of_a_batch(self, digits_folder, tmp_path, monkeypatch):
+        steps = iter(range(100))
+
+        def step(self):
+            if next(steps) == 5:
+                raise cli.Stopped(signal.SIGTERM)  # as a second signal does
+
+        monkeypatch.setattr(SGD, "step", step)
+        with pytest.raises(cli.Stopped):
+            scratchnet.train.main(["--data-dir", str(digits_folder), "--out", str(tmp_path)])
+        assert not (tmp_path / "model.safetensors").exists()
+
+    def test_leaves_a_newer_checkpoint_beside_its_own_alone(
+        self, finished, digits_folder, tmp_path
+    ):
+        shutil.copytree(finished[0], tmp_path / "run")
+        older = tmp_path / "run" / "older.safetensors"
+        shutil.copy(tmp_path / "run" / "model.safetensors", older)
+        shown = run_module(
+            *("scratchnet.train", "--resume", older, "--epochs", 4, "--data-dir", digits_folder)
+        )
+        assert shown.returncode == 2
+        assert_same_weights(tmp_path / "run", finished[0])
+
+    def test_needs_no_history_but_takes_no_damaged_one(self, finished, digits_folder, tmp_path):
+        model = tmp_path / "model.safetensors"
+        shutil.copy(finished[0] / "model.safetensors", model)
+        options = ("--resume", model, "--data-dir", digits_folder)
+        shown = run_module("scratchnet.train", *options)
+        assert shown.returncode == 0, shown.stderr
+        assert "3 of 3 epochs done" in shown.stdout
+        (tmp_path / "history.csv").write_text("nonsense\n1\n")
+        shown = run_module("scratchnet.train", *options)
+        assert shown.returncode == 4
+        assert len(shown.stderr.splitlines()) == 1
+
+    def test_cannot_have_done_more_than_is_asked_for(self, finished, digits_folder):
+        shown = run_module(
+            *("scratchnet.train", "--resume", finished[0] / "model.safetensors"),
+            *("--data-dir", digits_folder, "--epochs", 2),
+        )
+        assert shown.returncode == 2
+        assert "has done 3 epochs already" in shown.stderr
+
     def test_refuses_options_that_contradict_the_checkpoint(
         self, finished, digits_folder, tmp_path
     ):
@@ -300,6 +363,7 @@ class TestAMistake:
             (["--matmul", "magic"], "choose one of ijk, ikj"),
             (["--dataset", "cifar"], "--dataset"),
             (["--learning-rate", 1], "--learning-rate"),
+            (["--out", ""], "--out: the path is empty"),
         ],
     )
     def test_in_the_options_is_2(self, digits_folder, tmp_path, options, words):
@@ -331,6 +395,13 @@ class TestAMistake:
         shown = train(digits_folder, tmp_path, "--lr", 1e30)
         self.assert_refused(shown, 5, "the loss is nan at Epoch [1/10], step 2")
         assert "nothing saved" in shown.stderr
+
+    def test_that_shows_only_after_the_last_step_is_5_in_one_line_too(
+        self, digits_folder, tmp_path
+    ):
+        options = ("--lr", 1e30, "--batch-size", 10_000, "--epochs", 1, "--val-size", 0)
+        shown = train(digits_folder, tmp_path, *options)
+        self.assert_refused(shown, 5, "try a lower --lr")
 
     def test_in_the_place_for_the_files_is_6(self, digits_folder, tmp_path):
         (tmp_path / "file").write_text("mine")
