@@ -325,7 +325,7 @@ def test_an_interrupted_run_that_is_resumed_ends_with_the_same_bits(
     options = (*WIDE, "--engine", "fused")
     returncode, stderr = interrupt(digits_folder, tmp_path, signum, after, *options)
     assert returncode == code
-    assert "go on with --resume" in stderr
+    assert "go on with python -m scratchnet.train --resume" in stderr
 
     resumed = run_module(
         *("scratchnet.train", "--resume", tmp_path / "model.safetensors", "--engine", "fused"),
@@ -351,7 +351,7 @@ def test_a_run_that_is_stopped_within_an_epoch_ends_with_the_same_bits(
     with monkeypatch.context() as patch:
         patch.setattr(Progress, "record", record_and_interrupt)
         patch.setattr(fused, "AT_ONCE", 1)  # a batch at a time
-        with pytest.raises(cli.Stopped, match="in epoch 2 after 30 batches"):
+        with pytest.raises(cli.Stopped, match="with 1 epochs and 30 batches done"):
             command.main([*common, "--out", str(tmp_path), *map(str, WIDE)])
     command.main([*common, "--resume", str(tmp_path / "model.safetensors"), "--epochs", "3"])
 

@@ -75,8 +75,8 @@ LOSSLESS = {
 }
 RESAMPLED = {
     "cropped tight": lambda image: image.crop(image.getbbox()),
-    "cropped tight, large, black on white": lambda image: ImageOps.invert(
-        enlarged(image.crop(image.getbbox()), (180, 200))
+    "cropped tight, large, black on white": lambda image: ImageOps.scale(
+        ImageOps.invert(image.crop(image.getbbox())), 9, Image.Resampling.BICUBIC
     ),
     "three times as large": lambda image: enlarged(image, (84, 84)),
     "large, black on white": lambda image: enlarged(ImageOps.invert(image)),
