@@ -141,10 +141,9 @@ def addresses(typing, tile, place, i, m):
             row = builder.add(i, INT(r))
             row = builder.select(builder.icmp_signed("<", row, last), row, last)
             address = builder.add(start, builder.mul(row, row_step))
-            # An empty piece of assembly, to hide from LLVM that the addresses are evenly spaced: it
-            # would compute each from the one before, a chain of additions as slow as the product.
-            hide = ir.InlineAsm(ir.FunctionType(INT, [INT]), "", "=r,0")
-            found = builder.insert_value(found, builder.call(hide, [address]), r)
+            # Else LLVM, seeing that the rows are evenly spaced, would compute each address from the
+            # one before, a chain of additions as slow as the product.
+            found = builder.insert_value(found, _hidden(builder, address), r)
         return found
 
     return Addresses(tile.rows)(tile, place, types.intp, types.intp), build
@@ -172,6 +171,19 @@ def multiply_add(typing, tile, left, offset, right, width):
         return sums
 
     return tile(tile, left, types.intp, types.intp, types.intp), build
+
+
+@intrinsic
+def hidden(typing, number):
+    """The same number, but LLVM does not see where it comes from and moves no load across.
+
+    It is an empty piece of assembly.
+    """
+
+    def build(context, builder, signature, args):
+        return _hidden(builder, args[0])
+
+    return types.intp(types.intp), build
 
 
 @intrinsic
@@ -294,6 +306,11 @@ def lowest_bit(typing, word):
         return builder.cttz(args[0], ir.Constant(ir.IntType(1), True))
 
     return types.intp(types.uint64), build
+
+
+def _hidden(builder, number):
+    hide = ir.InlineAsm(ir.FunctionType(INT, [INT]), "", "=r,0,~{memory}", side_effect=True)
+    return builder.call(hide, [number])
 
 
 def _number(tile):
