@@ -39,7 +39,7 @@ def compiled(py_func=None, **options):
 
 
 class ForAnyStrides(dict):
-    """dtype -> kernel(A, B, C, ...), compiled when first asked for, once for whatever strides.
+    """Bytes of a number -> kernel(A, B, C, ...), compiled when first asked for, for any strides.
 
     To Numba, contiguous, transposed, strided, read-only and unaligned arrays are different types,
     each pair with a compilation of its own. A kernel that computes its own addresses needs only
@@ -49,14 +49,17 @@ class ForAnyStrides(dict):
     def __init__(self, kernel, *more_types, **options):
         self.py_func, self.more_types, self.options = kernel.py_func, more_types, options
 
-    def __missing__(self, dtype):
-        element = numba.from_dtype(dtype)
+    def __call__(self, A, B, C, *more):
+        return self[C.itemsize](A, B, C, *more)
+
+    def __missing__(self, itemsize):
+        element = {4: types.float32, 8: types.float64}[itemsize]
         operand = types.Array(element, 2, "A", readonly=True, aligned=False)
         product = types.Array(element, 2, "A")
         kernel = compiled(self.py_func, **self.options)
         kernel.compile((operand, operand, product, *self.more_types))
         kernel.disable_compile()  # from here on Numba passes every array as the general type
-        self[dtype] = kernel
+        self[itemsize] = kernel
         return kernel
 
 

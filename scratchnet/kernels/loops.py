@@ -11,7 +11,7 @@ from numba import prange
 
 from scratchnet.kernels.compiling import compiled
 from scratchnet.kernels.operands import operands
-from scratchnet.kernels.threads import share, together, worth_threads
+from scratchnet.kernels.threads import compute, share
 
 
 def ijk(A, B):
@@ -112,10 +112,7 @@ def parallel(A, B):
     their number.
     """
     A, B, C = operands(A, B)
-    if worth_threads(A, C):
-        together(_parallel, _tiled, _rows(A), _rows(B), C)
-    else:
-        _tiled(_rows(A), _rows(B), C)
+    compute(_tiled, _parallel, _rows(A), _rows(B), C)
     return C
 
 

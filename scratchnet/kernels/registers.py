@@ -23,7 +23,7 @@ from numba.extending import intrinsic, register_model
 
 from scratchnet.kernels.compiling import processor
 
-INT, LANE = ir.IntType(64), ir.IntType(32)
+INT, LANE, INT8 = ir.IntType(64), ir.IntType(32), ir.IntType(8)
 
 
 def _vector_bytes_and_tile():
@@ -86,6 +86,13 @@ def zeros(typing, C, rows, vectors, ragged):
         return ir.Constant(context.get_value_type(tile), None)
 
     return tile(C, rows, vectors, ragged), build
+
+
+@intrinsic
+def lanes(typing, X):
+    """How many of X's numbers fill a register; a constant, as X.itemsize is not for LLVM."""
+    number = ir.Constant(INT, VECTOR_BYTES * 8 // X.dtype.bitwidth)
+    return types.intp(X), lambda context, builder, signature, args: number
 
 
 @intrinsic
@@ -184,6 +191,22 @@ def hidden(typing, number):
         return _hidden(builder, args[0])
 
     return types.intp(types.intp), build
+
+
+@intrinsic
+def prefetch(typing, tile, rows):
+    """Have the cache lines of the tile at `rows` fetched; no harm if nothing of ours lies there."""
+
+    def build(context, builder, signature, args):
+        for r in range(tile.rows):
+            start = builder.extract_value(args[1], r)
+            for v in range(tile.vectors):
+                place = builder.inttoptr(builder.add(start, INT(v * VECTOR_BYTES)), INT8.as_pointer())
+                # for writing (1), to the nearest cache (3), data and not instructions (1)
+                _call(builder, "llvm.prefetch.p0", ir.VoidType(), [place, LANE(1), LANE(3), LANE(1)])
+        return context.get_dummy_value()
+
+    return types.none(tile, rows), build
 
 
 @intrinsic

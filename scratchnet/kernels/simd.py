@@ -22,25 +22,27 @@ from scratchnet.kernels.registers import (
     addresses,
     at,
     hidden,
+    lanes,
     load,
     multiply_add,
     plus,
+    prefetch,
     shifted,
     square,
     store,
     transpose,
     zeros,
 )
-from scratchnet.kernels.threads import share, together, worth_threads
+from scratchnet.kernels.threads import compute, share
 
 # The blocks into which a large product is cut. A panel of B (DEPTH rows, 64 KB) is read again for
 # every six rows of A, a block of A (HEIGHT x DEPTH, 768 KB) for every panel of B: both should come
 # from the second-level cache, not from memory.
-DEPTH, HEIGHT = 256, 768
+DEPTH, HEIGHT = 512, 192
 # A B of at most so many bytes stays in the first-level cache as it is.
-FIRST_CACHE = 32 * 1024
-# Fewer rows of A than this do not repay a copy of B, nor fewer panels of B a copy of A.
-WORTH_PACKING_B, WORTH_PACKING_A = 24, 4
+FIRST_CACHE = 32 * 1024 // VECTOR_BYTES
+# Fewer rows of A than this do not repay a copy of B.
+WORTH_PACKING = 24
 
 FEWER_ROWS = ROWS - 2
 
@@ -53,10 +55,7 @@ def simd(A, B):
     its rows are contiguous.
     """
     A, B, C = operands(A, B)
-    if worth_threads(A, C):
-        together(_together[C.dtype], _alone[C.dtype], A, B, C)
-    else:
-        _alone[C.dtype](A, B, C)
+    compute(_alone[C.itemsize], _together, A, B, C)
     return C
 
 
@@ -69,8 +68,8 @@ def multiply(A, B, C):
 @njit
 def accumulate(A, B, C, add):
     """The same, or C += A @ B if told to add."""
-    cached = B.size * B.itemsize <= FIRST_CACHE
-    if B.strides[1] == B.itemsize and (cached or A.shape[0] < WORTH_PACKING_B):
+    contiguous = B.strides[1] * lanes(B) == VECTOR_BYTES
+    if contiguous and (A.shape[0] < WORTH_PACKING or B.size <= FIRST_CACHE * lanes(B)):
         _multiply_in_place(A, B, C, add)
     else:
         _multiply_packed(A, B, C, add)
@@ -80,7 +79,7 @@ def accumulate(A, B, C, add):
 def _multiply_in_place(A, B, C, add):
     m, K = A.shape
     n = B.shape[1]
-    columns = VECTORS * VECTOR_BYTES // C.itemsize
+    columns = VECTORS * lanes(C)
     for k in range(0, max(K, 1), DEPTH):  # at least once: an empty sum is 0
         depth = min(DEPTH, K - k)
         for j in range(0, n, columns):
@@ -90,37 +89,38 @@ def _multiply_in_place(A, B, C, add):
 
 @njit
 def _multiply_packed(A, B, C, add):
-    """The same with copies of blocks in one piece, aligned: no cache line or page read in vain."""
+    """The same with copies of panels of B in one piece, aligned: no cache line is read in vain."""
     m, K = A.shape
     n = B.shape[1]
-    lanes = VECTOR_BYTES // C.itemsize
-    columns = VECTORS * lanes
-    pack_left = n > WORTH_PACKING_A * columns
-    height = max(1, min(m, HEIGHT) if pack_left else m)
-    panel = aligned(C, DEPTH, columns)
-    # The rows of the copy of A are a little longer, lest they all compete for the same cache lines.
-    block = aligned(C, height + lanes if pack_left else 0, DEPTH + lanes)
+    columns = VECTORS * lanes(C)
+    contiguous = B.strides[1] * lanes(B) == VECTOR_BYTES
+    longest = min(K, DEPTH)
+    # `pack` writes whole squares: room for some rows more.
+    panels = aligned(C, (n + columns - 1) // columns * longest + lanes(C), columns)
     for k in range(0, max(K, 1), DEPTH):
         depth = min(DEPTH, K - k)
-        for i in range(0, m, height):
-            rows = min(height, m - i)
-            left = at(A, i, k)
-            if pack_left:
-                pack(C, left, rows, depth, at(block, 0, 0))
-                left = at(block, 0, 0)
+        more = add or k > 0
+        for i in range(0, m, HEIGHT):
             for j in range(0, n, columns):
-                width = min(columns, n - j)
-                pack(C, at(B, k, j), depth, width, at(panel, 0, 0))
-                right, product = at(panel, 0, 0), at(C, i, j)
-                _multiply_panel(C, left, right, product, rows, depth, width, add or k > 0)
+                left, right, product = at(A, i, k), at(B, k, j), at(C, i, j)
+                rows, width = min(HEIGHT, m - i), min(columns, n - j)
+                panel = at(panels, j // columns * longest, 0)
+                if i > 0:
+                    pass  # the panel has been copied
+                elif contiguous and width == columns and rows >= ROWS:
+                    _multiply_and_copy(C, left, right, product, depth, more, panel)
+                    left, product = shifted(left, ROWS, 0), shifted(product, ROWS, 0)
+                    rows -= ROWS
+                else:
+                    pack(C, right, depth, width, panel)
+                _multiply_panel(C, left, panel, product, rows, depth, width, more)
 
 
 @njit
 def aligned(like, rows, columns):
     """An empty matrix for `like`'s dtype that starts at a whole vector."""
-    spare = VECTOR_BYTES // like.itemsize
-    memory = np.empty((1, rows * columns + spare), like.dtype)
-    skip = -at(memory, 0, 0)[0] % VECTOR_BYTES // like.itemsize
+    memory = np.empty((1, rows * columns + lanes(like)), like.dtype)
+    skip = -at(memory, 0, 0)[0] % VECTOR_BYTES * lanes(like) // VECTOR_BYTES
     return memory[0, skip : skip + rows * columns].reshape(rows, columns)
 
 
@@ -128,24 +128,24 @@ def aligned(like, rows, columns):
 def pack(like, source, rows, columns, target):
     """Copy a rows x columns block from one place to another, a vector at a time where it can be."""
     start, row_step, column_step = source
-    lanes = VECTOR_BYTES // like.itemsize
-    if column_step == like.itemsize:
-        whole = columns - columns % (4 * lanes)
+    vector = lanes(like)
+    if column_step * vector == VECTOR_BYTES:
+        whole = columns - columns % (4 * vector)
         for i in range(rows):
-            for j in range(0, whole, 4 * lanes):
+            for j in range(0, whole, 4 * vector):
                 _copy_row(zeros(like, 1, 4, 0), shifted(source, i, j), shifted(target, i, j), 0)
-            for j in range(whole, columns, lanes):
+            for j in range(whole, columns, vector):
                 rest = shifted(source, i, j), shifted(target, i, j), columns - j
                 _copy_row(zeros(like, 1, 1, 1), *rest)
-    elif row_step == like.itemsize:
+    elif row_step * vector == VECTOR_BYTES:
         turned = start, column_step, row_step
         block = square(like)
-        for i in range(0, rows, lanes):
-            for j in range(0, columns, lanes):
-                # Whole blocks are written: the target has room for `lanes` more rows and columns.
+        for i in range(0, rows, vector):
+            for j in range(0, columns, vector):
+                # Whole blocks are written: the target has room for as many more rows and columns.
                 block = load(block, addresses(block, shifted(turned, 0, i), j, columns), rows - i)
-                place = addresses(block, shifted(target, 0, j), i, i + lanes)
-                store(transpose(block), place, lanes)
+                place = addresses(block, shifted(target, 0, j), i, i + vector)
+                store(transpose(block), place, vector)
     else:
         for i in range(rows):
             for j in range(columns):
@@ -164,9 +164,9 @@ def _multiply_panel(like, left, right, product, m, depth, width, add):
 
     `left`, `right` and `product` are the places of the three, as `at` gives them.
     """
-    lanes = VECTOR_BYTES // like.itemsize
+    vector = lanes(like)
     rest = m, left, right, product, depth, width, add
-    if width == VECTORS * lanes:
+    if width == VECTORS * vector:
         # m = 6 + 6 + ... + 4 + 4: as few tiles as can be, and as few rows computed twice.
         tiles = (m + ROWS - 1) // ROWS
         short = min(tiles, (tiles * ROWS - m) // 2)
@@ -175,13 +175,13 @@ def _multiply_panel(like, left, right, product, m, depth, width, add):
             _multiply_tile(zeros(like, ROWS, VECTORS, 0), i, *rest)
         for i in range(tall, m, FEWER_ROWS):
             _multiply_tile(zeros(like, FEWER_ROWS, VECTORS, 0), i, *rest)
-    elif width > 3 * lanes:
+    elif width > 3 * vector:
         for i in range(0, m, 6):
             _multiply_tile(zeros(like, 6, 4, 1), i, *rest)
-    elif width > 2 * lanes:
+    elif width > 2 * vector:
         for i in range(0, m, 6):
             _multiply_tile(zeros(like, 6, 3, 1), i, *rest)
-    elif width > lanes:
+    elif width > vector:
         for i in range(0, m, 6):
             _multiply_tile(zeros(like, 6, 2, 1), i, *rest)
     else:
@@ -189,10 +189,11 @@ def _multiply_panel(like, left, right, product, m, depth, width, add):
             _multiply_tile(zeros(like, 8, 1, 1), i, *rest)
 
 
-@njit
+@njit(forceinline=True)
 def _multiply_tile(tile, i, m, left, right, product, depth, width, add):
     """The tile of the panel that begins at row i."""
-    rows = addresses(tile, left, i, m)
+    rows, place = addresses(tile, left, i, m), addresses(tile, product, i, m)
+    prefetch(tile, place)
     _, _, left_step = left
     start, right_step, _ = right
     offset = 0
@@ -208,7 +209,23 @@ def _multiply_tile(tile, i, m, left, right, product, depth, width, add):
     for _ in range(depth % 4):
         tile = multiply_add(tile, rows, offset, start, width)
         offset, start = hidden(offset + left_step), start + right_step
-    place = addresses(tile, product, i, m)
+    if add:
+        tile = plus(tile, load(tile, place, width))
+    store(tile, place, width)
+
+
+@njit
+def _multiply_and_copy(like, left, right, product, depth, add, panel):
+    """The first tile of a panel, which copies the rows of B that it reads for the tiles below."""
+    tile, row = zeros(like, ROWS, VECTORS, 0), zeros(like, 1, VECTORS, 0)
+    width = VECTORS * lanes(like)
+    rows, place = addresses(tile, left, 0, ROWS), addresses(tile, product, 0, ROWS)
+    prefetch(tile, place)
+    _, _, left_step = left
+    for k in range(depth):
+        source, target = shifted(right, k, 0), shifted(panel, k, 0)
+        tile = multiply_add(tile, rows, hidden(k * left_step), source[0], width)
+        _copy_row(row, source, target, width)
     if add:
         tile = plus(tile, load(tile, place, width))
     store(tile, place, width)
@@ -223,7 +240,7 @@ def _multiply_shares(A, B, C, threads):
             rows = share(m, ROWS, t, threads)
             multiply(A[rows], B, C[rows])
         else:
-            columns = share(n, VECTORS * VECTOR_BYTES // C.itemsize, t, threads)
+            columns = share(n, VECTORS * lanes(C), t, threads)
             multiply(A, B[:, columns], C[:, columns])
 
 

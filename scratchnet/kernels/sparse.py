@@ -30,7 +30,7 @@ from scratchnet.kernels.registers import (
     zeros,
 )
 from scratchnet.kernels.simd import aligned, multiply, pack
-from scratchnet.kernels.threads import share, together, worth_threads
+from scratchnet.kernels.threads import compute, share
 
 # With a larger part of A than this not 0, the full tiles of `simd` are faster.
 WORTH_SKIPPING = 0.4
@@ -46,10 +46,7 @@ def sparse(A, B):
     every multiply-add, and is still far ahead. An A with few zeros goes to `simd`.
     """
     A, B, C = operands(A, B)
-    if worth_threads(A, C):
-        together(_together[C.dtype], _alone[C.dtype], A, B, C)
-    else:
-        _alone[C.dtype](A, B, C)
+    compute(_alone[C.itemsize], _together, A, B, C)
     return C
 
 

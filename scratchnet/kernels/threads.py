@@ -28,22 +28,18 @@ def set_threads(count):
     _count = count
 
 
-def worth_threads(A, C):
-    """Whether to compute C = A @ B together; A's rows and the columns of C say how much it is."""
-    return _count > 1 and C.size * A.shape[1] >= WORTH_WAKING
-
-
-def together(parallel, serial, A, B, C):
-    """Compute C = A @ B by `parallel`, or by `serial` if the threads are at work already."""
+def compute(alone, together, A, B, C):
+    """Compute C = A @ B: by alone(A, B, C), or by together(A, B, C, threads) if that is quicker."""
     global _pool_started
-    if not _pool.acquire(blocking=False):
-        serial(A, B, C)
+    few = _count == 1 or C.size * A.shape[1] < WORTH_WAKING
+    if few or not _pool.acquire(blocking=False):  # the threads are at work for somebody else
+        alone(A, B, C)
         return
     try:
         _pool_started = True
         before = numba.get_num_threads()
         numba.set_num_threads(_count)
-        parallel(A, B, C, _count)
+        together(A, B, C, _count)
         numba.set_num_threads(before)
     finally:
         _pool.release()
