@@ -294,21 +294,28 @@ def nonzeros(typing, tile, start, width):
 
 
 @intrinsic
-def mark_nonzeros(typing, tile, words, start, bit, width):
-    """Set `bit` in word l at `words` if number l at `start` is not 0; for a tile of one vector."""
+def mark_nonzeros(typing, tile, words, rows, k, last, width):
+    """Set bit k + r % 64 in word l at `words` if number l of row r is not 0; one vector a row.
+
+    Rows past `last` are `last` again, as `addresses` has them, and so are their bits.
+    """
 
     def build(context, builder, signature, args):
-        _, words, start, bit, width = args
-        numbers = _load(builder, tile, start, 0, width)
-        found = builder.fcmp_unordered("!=", numbers, ir.Constant(_vector(tile), None))
+        _, words, rows, k, last, width = args
         vector = ir.VectorType(INT, tile.lanes)
         place = builder.inttoptr(words, vector.as_pointer())
-        before = builder.load(place, align=1)
-        after = builder.or_(before, _spread(builder, vector, bit))
-        builder.store(builder.select(found, after, before), place, align=1)
+        marked = builder.load(place, align=1)
+        for r in range(tile.rows):
+            numbers = _load(builder, tile, builder.extract_value(rows, r), 0, width)
+            found = builder.fcmp_unordered("!=", numbers, ir.Constant(_vector(tile), None))
+            row = builder.add(k, INT(r))
+            row = builder.select(builder.icmp_signed("<", row, last), row, last)
+            bit = _spread(builder, vector, builder.shl(INT(1), builder.and_(row, INT(63))))
+            marked = builder.select(found, builder.or_(marked, bit), marked)
+        builder.store(marked, place, align=1)
         return context.get_dummy_value()
 
-    return types.none(tile, types.intp, types.intp, types.uint64, types.intp), build
+    return types.none(tile, words, rows, k, last, width), build
 
 
 @intrinsic

@@ -133,10 +133,10 @@ def pack(like, source, rows, columns, target):
         whole = columns - columns % (4 * vector)
         for i in range(rows):
             for j in range(0, whole, 4 * vector):
-                _copy_row(zeros(like, 1, 4, 0), shifted(source, i, j), shifted(target, i, j), 0)
+                copy_row(zeros(like, 1, 4, 0), shifted(source, i, j), shifted(target, i, j), 0)
             for j in range(whole, columns, vector):
                 rest = shifted(source, i, j), shifted(target, i, j), columns - j
-                _copy_row(zeros(like, 1, 1, 1), *rest)
+                copy_row(zeros(like, 1, 1, 1), *rest)
     elif row_step * vector == VECTOR_BYTES:
         turned = start, column_step, row_step
         block = square(like)
@@ -149,11 +149,11 @@ def pack(like, source, rows, columns, target):
     else:
         for i in range(rows):
             for j in range(columns):
-                _copy_row(zeros(like, 1, 1, 1), shifted(source, i, j), shifted(target, i, j), 1)
+                copy_row(zeros(like, 1, 1, 1), shifted(source, i, j), shifted(target, i, j), 1)
 
 
 @njit
-def _copy_row(empty, source, target, width):
+def copy_row(empty, source, target, width):
     row = load(empty, addresses(empty, source, 0, 1), width)
     store(row, addresses(empty, target, 0, 1), width)
 
@@ -225,7 +225,7 @@ def _multiply_and_copy(like, left, right, product, depth, add, panel):
     for k in range(depth):
         source, target = shifted(right, k, 0), shifted(panel, k, 0)
         tile = multiply_add(tile, rows, hidden(k * left_step), source[0], width)
-        _copy_row(row, source, target, width)
+        copy_row(row, source, target, width)
     if add:
         tile = plus(tile, load(tile, place, width))
     store(tile, place, width)

@@ -20,16 +20,18 @@ from scratchnet.kernels.registers import (
     VECTOR_BYTES,
     addresses,
     at,
+    lanes,
     load,
     lowest_bit,
     mark_nonzeros,
     multiply_add,
     nonzeros,
     popcount,
+    shifted,
     store,
     zeros,
 )
-from scratchnet.kernels.simd import aligned, multiply, pack
+from scratchnet.kernels.simd import aligned, copy_row, multiply, pack
 from scratchnet.kernels.threads import compute, share
 
 # With a larger part of A than this not 0, the full tiles of `simd` are faster.
@@ -60,37 +62,61 @@ def multiply_sparse(A, B, C):
     if K == 0 or find_nonzeros(A, bits) > WORTH_SKIPPING * m * K:
         multiply(A, B, C)
         return
-    lanes = VECTOR_BYTES // C.itemsize
-    panel = aligned(C, WORD, VECTORS * lanes)
+    columns = VECTORS * lanes(C)
+    panel = aligned(C, WORD, columns)
     # The rows of B that belong to one word are few enough to stay in the first cache for all of A.
     for word in range(words):
         k = word * WORD
-        for j in range(0, n, VECTORS * lanes):
-            width = min(VECTORS * lanes, n - j)
-            pack(C, at(B, k, j), min(WORD, K - k), width, at(panel, 0, 0))
-            rest = at(A, 0, k), at(panel, 0, 0), at(C, 0, j), m, width, k > 0
-            if width == VECTORS * lanes:
+        for j in range(0, n, columns):
+            width = min(columns, n - j)
+            right = _aligned(at(B, k, j), min(WORD, K - k), width, bits[word], panel)
+            rest = at(A, 0, k), right, at(C, 0, j), m, width, k > 0
+            if width == columns:
                 _multiply_rows(zeros(C, 1, VECTORS, 0), bits[word], *rest)
-            elif width > 4 * lanes:
+            elif width > 4 * lanes(C):
                 _multiply_rows(zeros(C, 1, VECTORS, VECTORS), bits[word], *rest)
             else:
                 _multiply_rows(zeros(C, 1, 4, 4), bits[word], *rest)
 
 
 @njit
+def _aligned(right, rows, width, bits, panel):
+    """Where rows of B start at whole vectors: where they lie, or in `panel`, to which they go."""
+    start, row_step, column_step = right
+    copies = at(panel, 0, 0)
+    if column_step * lanes(panel) != VECTOR_BYTES:
+        pack(panel, right, rows, width, copies)
+        return copies
+    if start % VECTOR_BYTES == 0 and row_step % VECTOR_BYTES == 0:
+        return right
+    used = np.uint64(0)
+    for i in range(len(bits)):
+        used |= bits[i]
+    while used:  # no more than the rows that meet a nonzero of A
+        k = lowest_bit(used)
+        used &= used - np.uint64(1)
+        source, target = shifted(right, k, 0), shifted(copies, k, 0)
+        if width == VECTORS * lanes(panel):
+            copy_row(zeros(panel, 1, VECTORS, 0), source, target, width)
+        else:
+            copy_row(zeros(panel, 1, VECTORS, VECTORS), source, target, width)
+    return copies
+
+
+@njit
 def find_nonzeros(A, bits):
     """Bit k % 64 of bits[k // 64, i] is set where A[i, k] is not 0; returns how many are."""
     m, K = A.shape
-    vector = zeros(A, 1, 1, 1)
-    lanes = VECTOR_BYTES // A.itemsize
-    if A.strides[0] == A.itemsize:  # a transposed view: its columns are contiguous
-        for k in range(K):
-            bit = np.uint64(1) << np.uint64(k % WORD)
-            for i in range(0, m, lanes):
-                mark_nonzeros(vector, at(bits, k // WORD, i)[0], at(A, i, k)[0], bit, m - i)
-    elif A.strides[1] == A.itemsize:
+    vector, eight = zeros(A, 1, 1, 1), zeros(A, 8, 1, 1)
+    if A.strides[0] * lanes(A) == VECTOR_BYTES:  # a transposed view: its columns are contiguous
+        for k in range(0, K, 8):
+            for i in range(0, m, lanes(A)):
+                start, _, column_step = at(A, i, 0)
+                columns = addresses(eight, (start, column_step, 0), k, K)
+                mark_nonzeros(eight, at(bits, k // WORD, i)[0], columns, k, K - 1, m - i)
+    elif A.strides[1] * lanes(A) == VECTOR_BYTES:
         for i in range(m):
-            for k in range(0, K, lanes):
+            for k in range(0, K, lanes(A)):
                 found = nonzeros(vector, at(A, i, k)[0], K - k)
                 bits[k // WORD, i] |= found << np.uint64(k % WORD)
     else:
