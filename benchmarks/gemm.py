@@ -78,27 +78,23 @@ def check(name, C, A, B):
     assert (abs(C - A @ B) <= bound).all(), f"{name} is wrong on {A.shape} @ {B.shape}"
 
 
-def ceilings(dtype, seconds):
-    """What one core can do at most: multiply-adds between registers, and bytes from memory."""
+def peak(dtype):
+    """A function that does nothing but multiply-adds between registers, and how many operations."""
     C, A, B = (np.ones((ROWS, VECTOR_BYTES // 4 * VECTORS), dtype) for _ in range(3))
-    steps = 20_000
+    steps = 10_000
+    lanes = VECTOR_BYTES // C.itemsize
+    return lambda: _multiply_add_only(C, A, B, steps), 2 * steps * ROWS * VECTORS * lanes
+
+
+def bandwidths(dtype, seconds):
+    """{memory, cache: [bytes per second]}, read by one core."""
     far = np.ones(64 * 2**20, dtype)  # several times larger than any cache
     near = np.ones(2**16, dtype)
-    samples = take_turns(
-        {
-            "flops": lambda: _multiply_add_only(C, A, B, steps),
-            "memory": lambda: _total(far),
-            "cache": lambda: _total(near),
-        },
-        seconds,
-    )
-    lanes = VECTOR_BYTES // C.itemsize
-    work = {
-        "flops": 2 * steps * ROWS * VECTORS * lanes,
-        "memory": far.nbytes,
-        "cache": near.nbytes,
+    samples = take_turns({"memory": lambda: _total(far), "cache": lambda: _total(near)}, seconds)
+    return {
+        "memory": [far.nbytes / t for t in samples["memory"]],
+        "cache": [near.nbytes / t for t in samples["cache"]],
     }
-    return {name: [work[name] / t for t in samples[name]] for name in work}
 
 
 @njit
@@ -146,8 +142,13 @@ def compile_times():
 
 
 def race(dtype, threads, seconds, quick):
-    """[{product, shape, flops, bytes, samples: {contender: [seconds]}}] for every product."""
+    """[{product, shape, flops, bytes, samples: {contender: [seconds]}, peak}] for every product.
+
+    The core's clock changes with the weather, so its peak, [operations per second], is taken in
+    turns with the contenders.
+    """
     rows, too_slow = [], set()
+    multiply_add, operations = peak(dtype)
     for name, (A, B) in products(dtype).items():
         (m, k), n = A.shape, B.shape[1]
         if quick and max(m, k, n) > 784:
@@ -160,7 +161,8 @@ def race(dtype, threads, seconds, quick):
             if slow and key not in RACERS:
                 too_slow.add(key)
             check(key, C, A, B)
-        samples = take_turns(fast, seconds)
+        samples = take_turns(fast | {"peak": multiply_add}, seconds)
+        ceiling = [operations / t for t in samples.pop("peak")]
         rows.append(
             {
                 "product": name,
@@ -168,6 +170,7 @@ def race(dtype, threads, seconds, quick):
                 "flops": 2 * m * k * n,
                 "bytes": (m * k + k * n + m * n) * A.itemsize,
                 "samples": samples,
+                "peak": ceiling,
             }
         )
         print(_line(rows[-1]), flush=True)
@@ -177,7 +180,7 @@ def race(dtype, threads, seconds, quick):
 def _line(row):
     medians = {name: spread(samples)[1] for name, samples in row["samples"].items()}
     rates = "  ".join(f"{name} {row['flops'] / t / 1e9:.1f}" for name, t in medians.items())
-    return f"{row['product']:28}{rates}"
+    return f"{row['product']:28}{rates}  peak {spread(row['peak'])[1] / 1e9:.0f}"
 
 
 def main(quick=False, folder=RESULTS):
@@ -197,7 +200,7 @@ def main(quick=False, folder=RESULTS):
                     {
                         "dtype": str(np.dtype(dtype)),
                         "threads": threads,
-                        "ceilings": ceilings(dtype, seconds),
+                        "bandwidths": bandwidths(dtype, seconds),
                         "products": race(dtype, threads, seconds, quick),
                     }
                 )

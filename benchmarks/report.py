@@ -72,12 +72,12 @@ def save(figures, folder):
 def ladder(race):
     """A bar for each rung, with the peak of the core as a line."""
     rows = [row for row in race["products"] if row["product"] in LADDER_PRODUCTS]
-    peak = median(race["ceilings"]["flops"]) / 1e9
     figure, axes = plt.subplots(1, len(rows), figsize=(12, 4.2), sharey=True, layout="constrained")
     for ax, row in zip(axes, rows, strict=True):
         found = rates(row)
         bars = ax.bar(found.keys(), found.values(), color=[COLOURS[name] for name in found])
         ax.bar_label(bars, fmt="%.3g", fontsize=8, padding=2)
+        peak = median(row["peak"]) / 1e9
         ax.axhline(peak, color="black", linewidth=1, linestyle="--")
         ax.set_title("{}\n{} × {} × {}".format(row["product"], *row["shape"]), fontsize=10)
         ax.tick_params(axis="x", rotation=60)
@@ -99,12 +99,13 @@ def sizes(race):
             continue
         points = [(row["shape"][0], rates(row)[name]) for row in rows if name in row["samples"]]
         ax.plot(*zip(*points, strict=True), "o-", label=name, color=COLOURS[name], markersize=4)
-    peak = median(race["ceilings"]["flops"]) / 1e9
-    ax.axhline(peak, color="black", linewidth=1, linestyle="--", label="peak of the core")
+    peaks = [median(row["peak"]) / 1e9 for row in rows]
+    places = [row["shape"][0] for row in rows]
+    ax.plot(places, peaks, color="black", linewidth=1, linestyle="--", label="peak of the core")
     ax.set_xscale("log", base=2)
-    ax.set_xticks([row["shape"][0] for row in rows], [str(row["shape"][0]) for row in rows])
+    ax.set_xticks(places, map(str, places))
     ax.set(xlabel="n, for n × n times n × n", ylabel="GFLOP/s, one core, float32")
-    ax.set_ylim(0, 1.4 * peak)  # room for the legend
+    ax.set_ylim(0, 1.4 * max(peaks))  # room for the legend
     ax.legend(fontsize=8, ncols=4, loc="upper left")
     ax.spines[["top", "right"]].set_visible(False)
     return figure
@@ -112,8 +113,8 @@ def sizes(race):
 
 def roofline(race):
     """The products of the network under the two ceilings of the core: arithmetic and memory."""
-    ceilings = {name: median(samples) / 1e9 for name, samples in race["ceilings"].items()}
-    peak, memory, cache = ceilings["flops"], ceilings["memory"], ceilings["cache"]
+    memory, cache = (median(race["bandwidths"][name]) / 1e9 for name in ("memory", "cache"))
+    peak = median(rate for row in race["products"] for rate in row["peak"]) / 1e9
     figure, ax = plt.subplots(figsize=(8, 5), layout="constrained")
     intensity = [0.5, 400]
     for bandwidth, what in ((memory, "memory"), (cache, "cache")):
@@ -144,15 +145,15 @@ def table(results):
     """Markdown: for every product the microseconds of each contender, and how far simd is ahead."""
     yield f"Measured on {results['environment']['processor']}, medians."
     for race in results["races"]:
-        peak = median(race["ceilings"]["flops"]) / 1e9
-        yield f"\n## {race['dtype']}, threads: {race['threads']}"
-        yield f"\nPeak of a core: {peak:.0f} GFLOP/s.\n"
+        yield f"\n## {race['dtype']}, threads: {race['threads']}\n"
         names = list(race["products"][0]["samples"])
-        yield f"| µs | {' | '.join(names)} | simd : numpy | simd : torch | sparse : numpy |"
-        yield f"|---|{'---:|' * (len(names) + 3)}"
+        pairs = ("simd", "numpy"), ("simd", "torch"), ("sparse", "numpy")
+        heads = [*names, "simd of the peak", *(" : ".join(pair) for pair in pairs)]
+        yield f"| µs | {' | '.join(heads)} |"
+        yield f"|---|{'---:|' * len(heads)}"
         for row in race["products"]:
             t = {name: median(samples) for name, samples in row["samples"].items()}
             cells = [f"{t[name] * 1e6:.1f}" if name in t else "" for name in names]
-            pairs = ("simd", "numpy"), ("simd", "torch"), ("sparse", "numpy")
-            ratios = [f"{t[b] / t[a]:.2f}" if a in t and b in t else "" for a, b in pairs]
-            yield f"| {row['product']} | {' | '.join(cells + ratios)} |"
+            cells.append(f"{row['flops'] / t['simd'] / median(row['peak']) / race['threads']:.0%}")
+            cells += [f"{t[b] / t[a]:.2f}" if a in t and b in t else "" for a, b in pairs]
+            yield f"| {row['product']} | {' | '.join(cells)} |"

@@ -23,7 +23,7 @@ from numba.extending import intrinsic, register_model
 
 from scratchnet.kernels.compiling import processor
 
-INT, LANE, INT8 = ir.IntType(64), ir.IntType(32), ir.IntType(8)
+INT, LANE = ir.IntType(64), ir.IntType(32)
 
 
 def _vector_bytes_and_tile():
@@ -201,9 +201,9 @@ def prefetch(typing, tile, rows):
         for r in range(tile.rows):
             start = builder.extract_value(args[1], r)
             for v in range(tile.vectors):
-                place = builder.inttoptr(builder.add(start, INT(v * VECTOR_BYTES)), INT8.as_pointer())
                 # for writing (1), to the nearest cache (3), data and not instructions (1)
-                _call(builder, "llvm.prefetch.p0", ir.VoidType(), [place, LANE(1), LANE(3), LANE(1)])
+                place, how = _pointer(builder, tile, start, v), (LANE(1), LANE(3), LANE(1))
+                _call(builder, "llvm.prefetch.p0", ir.VoidType(), [place, *how])
         return context.get_dummy_value()
 
     return types.none(tile, rows), build

@@ -35,11 +35,11 @@ from scratchnet.kernels.registers import (
 )
 from scratchnet.kernels.threads import compute, share
 
-# The blocks into which a large product is cut. A panel of B (DEPTH rows, 64 KB) is read again for
-# every six rows of A, a block of A (HEIGHT x DEPTH, 768 KB) for every panel of B: both should come
-# from the second-level cache, not from memory.
+# The blocks into which a large product is cut. A panel of B (DEPTH rows, 128 KB) is read again for
+# every six rows of A, a block of A (HEIGHT x DEPTH, 384 KB in float32) for every panel of B: both
+# should come from the second-level cache, not from memory.
 DEPTH, HEIGHT = 512, 192
-# A B of at most so many bytes stays in the first-level cache as it is.
+# A B of at most so many vectors, 32 KB, stays in the first-level cache as it is.
 FIRST_CACHE = 32 * 1024 // VECTOR_BYTES
 # Fewer rows of A than this do not repay a copy of B.
 WORTH_PACKING = 24
@@ -51,8 +51,8 @@ def simd(A, B):
     """The whole tile of C in registers: `tiled` went to memory for it every four steps of k.
 
     Loads and stores of C vanish from the inner loop, what is left are multiply-adds, as many as the
-    core can begin. A's elements are read where they lie, so x.T needs no copy; neither does B, if
-    its rows are contiguous.
+    core can begin. A's elements are read where they lie, so x.T needs no copy; a large B is copied,
+    a panel at a time, to where each row starts at a whole vector.
     """
     A, B, C = operands(A, B)
     compute(_alone[C.itemsize], _together, A, B, C)
