@@ -91,7 +91,7 @@ def test_an_epoch_of_real_digits_ends_at_the_weights_of_the_layers(digits, momen
 
     assert_close(arrays(*ours), arrays(*layers), 1e-12)
     np.testing.assert_allclose(losses, expected, rtol=0, atol=1e-12)
-    assert np.mean(losses[-50:]) < 0.6  # it learned
+    assert np.mean(losses[-50:]) < 0.9 * np.mean(losses[:10])  # it learned
 
 
 @settings(max_examples=100)
