@@ -61,10 +61,10 @@ FULL = Plan(
     names=list(CONTENDERS),
     threads=sorted({1, cli.cores()}),
     rounds=5,
-    epochs=3,
+    epochs=2,
     goal=0.97,
     goal_for=list(CONTENDERS),
-    goal_rounds=3,
+    goal_rounds=2,
     sweeps={
         "batch_size": (
             list(CONTENDERS),
@@ -72,9 +72,9 @@ FULL = Plan(
         ),
         "width": (GROWING, [{"hidden": [2**k, 2**k], "images": 3200} for k in range(6, 12)]),
         "depth": (GROWING, [{"hidden": [128] * n, "images": 3200} for n in (1, 2, 4, 8)]),
-        "images": (GROWING, [{"images": n} for n in (7_500, 15_000, 30_000, 60_000)]),
+        "images": (GROWING, [{"images": n} for n in (15_000, 30_000, 60_000)]),
     },
-    sweep_rounds=3,
+    sweep_rounds=1,
 )
 # Just enough to see that it runs: torch.compile alone would take half a minute.
 QUICK = Plan(
