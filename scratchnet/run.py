@@ -25,7 +25,7 @@ from tqdm import tqdm
 from scratchnet import __version__, checkpoint, cli
 
 # These options decide the weights, bit for bit: a resumed run takes them from its checkpoint.
-DECISIVE = ("batch_size", "lr", "momentum", "weight_decay", "hidden", "seed", "val_size")
+DECISIVE = ("model", "batch_size", "lr", "momentum", "weight_decay", "hidden", "seed", "val_size")
 # These a resumed run takes over too, but may be told otherwise.
 INHERITED = ("epochs", "engine", "matmul", "threads")
 HISTORY = ("epoch", "train_loss", "val_loss", "val_accuracy", "seconds", "images_per_second")
