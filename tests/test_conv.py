@@ -162,8 +162,10 @@ class TestConv2d:
 
     @pytest.mark.parametrize(
         ("sizes", "options"),
-        [((0, 1, 1), {}), ((1, 0, 1), {}), ((1, 1, 0), {})]
-        + [((1, 1, 1), {"stride": 0}), ((1, 1, 1), {"padding": -1})],
+        [
+            *(((0, 1, 1), {}), ((1, 0, 1), {}), ((1, 1, 0), {})),
+            *(((1, 1, 1), {"stride": 0}), ((1, 1, 1), {"padding": -1})),
+        ],
     )
     def test_refuses_sizes_that_make_no_sense(self, sizes, options):
         with pytest.raises(ValueError, match="at least"):
