@@ -2,8 +2,8 @@
 
     x ──> conv ──> ReLU ──> pool ──> conv ──> ReLU ──> pool ──> flatten ──> an MLP ──> logits
 
-The design is LeNet-5's (LeCun, Bottou, Bengio, Haffner, "Gradient-Based Learning Applied to Document
-Recognition", 1998, section II.B), with ReLU and maxima in place of its squashing and averages.
+The design is that of LeNet-5 (LeCun, Bottou, Bengio, Haffner, "Gradient-Based Learning Applied to
+Document Recognition", 1998, section II.B), with ReLU and maxima in place of tanh and averages.
 """
 
 import numpy as np

@@ -33,7 +33,7 @@ class TorchMLP(nn.Sequential):
 
 
 class TorchCNN(nn.Sequential):
-    """Conv2d, ReLU, MaxPool2d for each number of channels, Flatten, and the layers of a TorchMLP."""
+    """Conv2d, ReLU, MaxPool2d for each number of channels, Flatten, and what makes a TorchMLP."""
 
     def __init__(
         self, widths=(128, 10), image=(1, 28, 28), channels=(16, 32), size=5, *, dtype=torch.float32

@@ -20,7 +20,6 @@ from torch.nn import functional as F
 
 from torch_ref import model as torch_model
 
-
 LETTERS = {"Linear": "z", "Conv2d": "z", "ReLU": "a", "MaxPool2d": "p", "Flatten": "f"}
 
 
@@ -147,11 +146,12 @@ def trace_torch(model, optimiser, x, labels, sides=None):
 
 
 def largest(pool, a):
-    """Return where PyTorch finds the largest pixel of each window of a (B, C, H, W): (B, C, H', W').
+    """Return where PyTorch finds the largest pixel of each window: numbers (B, C, H', W').
 
-    It is counted in pixels of the image, row by row.
+    They count the pixels of an image row by row.
 
     Args:
+        a: the images (B, C, H, W).
         pool: a layer MaxPool2d, ours or PyTorch's.
     """
     size = getattr(pool, "kernel_size", None) or pool.size
