@@ -8,7 +8,7 @@ Document Recognition", 1998, section II.B), with ReLU and maxima in place of tan
 
 import numpy as np
 
-from scratchnet.conv import Conv2d, Flatten, MaxPool2d
+from scratchnet.conv import PLAIN, Conv2d, Flatten, MaxPool2d
 from scratchnet.layers import ReLU
 from scratchnet.network import MLP, Network
 
@@ -29,6 +29,7 @@ class CNN(Network):
         rng,
         dtype=np.float32,
         matmul=np.matmul,
+        moves=PLAIN,
     ):
         """Build the layers; the numbers of weights follow from those of pixels and channels.
 
@@ -38,6 +39,7 @@ class CNN(Network):
             channels: what each convolution makes of them.
             size: height and width of the kernels, an odd number.
             rng, dtype, matmul: handed to every layer; they draw from `rng` in order.
+            moves: what folds and pools, `PLAIN` or `scratchnet.kernels.images`.
         """
         if size % 2 == 0:
             raise ValueError(f"kernels have no middle pixel if their size is even: {size}")
@@ -45,7 +47,8 @@ class CNN(Network):
         n_in, height, width = self.image = image
         layers = []
         for n_out in channels:
-            layers += [Conv2d(n_in, n_out, size, padding=size // 2, **drawn), ReLU(), MaxPool2d(2)]
+            conv = Conv2d(n_in, n_out, size, padding=size // 2, moves=moves, **drawn)
+            layers += [conv, ReLU(), MaxPool2d(2, moves=moves)]
             n_in, height, width = n_out, height // 2, width // 2
         mlp = MLP((n_in * height * width, *widths), **drawn)
         super().__init__([*layers, Flatten(), *mlp.layers])

@@ -19,6 +19,7 @@ H by W pixels, in H' by W' places.
 """
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 
@@ -59,6 +60,34 @@ def fold(patches, shape, stride, padding):
     return inner.transpose(3, 0, 1, 2)  # (B,C,H,W)
 
 
+def largest(x, size, stride):
+    """Return the largest pixel of every window of x (B, C, H, W), and which of its k·k it is.
+
+    Both are (B, C, H', W'). Of equal pixels the first counts, row by row, and of NaNs the last.
+    """
+    height, width = (places(n, size, stride) for n in x.shape[2:])
+    y = np.copy(x[:, :, *window(0, 0, stride, height, width)])  # in the memory order of x
+    choice = np.zeros_like(y, np.uint16)  # (B,C,H',W')
+    for n, (i, j) in enumerate(np.ndindex(size, size)):
+        candidate = x[:, :, *window(i, j, stride, height, width)]  # (B,C,H',W')
+        choice[(candidate > y) | np.isnan(candidate)] = n
+        np.maximum(y, candidate, out=y)
+    return y, choice
+
+
+def spread(dy, choice, x, size, stride):
+    """Return dx, like x (B, C, H, W): each number of dy where `choice` has found its largest."""
+    dx = np.zeros_like(x, dy.dtype)  # (B,C,H,W)
+    for n, (i, j) in enumerate(np.ndindex(size, size)):
+        pixels = window(i, j, stride, *dy.shape[2:])
+        dx[:, :, *pixels] += np.where(choice == n, dy, dy.dtype.type(0))  # (B,C,H',W')
+    return dx
+
+
+# What moves numbers without computing any. scratchnet.kernels.images has the same, compiled.
+PLAIN = SimpleNamespace(fold=fold, largest=largest, spread=spread)
+
+
 class Conv2d:
     """The same affine map of every patch, y = W * x + b, as `torch.nn.Conv2d` defines it.
 
@@ -75,7 +104,17 @@ class Conv2d:
     name = "conv"
 
     def __init__(
-        self, n_in, n_out, size, *, stride=1, padding=0, rng, dtype=np.float32, matmul=np.matmul
+        self,
+        n_in,
+        n_out,
+        size,
+        *,
+        stride=1,
+        padding=0,
+        rng,
+        dtype=np.float32,
+        matmul=np.matmul,
+        moves=PLAIN,
     ):
         """Draw W and b from U(-1/√(C k²), 1/√(C k²)), as `torch.nn.Conv2d` does.
 
@@ -85,6 +124,7 @@ class Conv2d:
             stride: pixels from one patch to the next, at least 1.
             padding: rows and columns of zeros around each image, at least 0.
             rng, dtype, matmul: as in `Linear`.
+            moves: what folds, `PLAIN` or `scratchnet.kernels.images`.
         """
         if min(n_in, n_out, size, stride) < 1 or padding < 0:
             raise ValueError(
@@ -99,6 +139,7 @@ class Conv2d:
         self.stride = stride
         self.padding = padding
         self.matmul = matmul
+        self.moves = moves
         self.shape, self.patches = (0, n_in, size, size), None  # no batch seen yet
         self.output_shape = (0, n_out, 1, 1)
 
@@ -145,7 +186,7 @@ class Conv2d:
             return None
         dpatches = self.matmul(self.W.reshape(n_out, -1).T, dy)  # (Ckk,O) @ (O,H'W'B)
         dpatches = dpatches.reshape(n_in, size, size, height, width, B)
-        return fold(dpatches, self.shape, self.stride, self.padding)  # (B,C,H,W)
+        return self.moves.fold(dpatches, self.shape, self.stride, self.padding)  # (B,C,H,W)
 
 
 class MaxPool2d:
@@ -155,12 +196,13 @@ class MaxPool2d:
     first. A NaN counts as the largest, so that a fault stays visible.
     """
 
-    def __init__(self, size, stride=None):
+    def __init__(self, size, stride=None, *, moves=PLAIN):
         """Args: height and width of the windows; pixels between them, by default their size."""
         self.size, self.stride = size, size if stride is None else stride
         if min(self.size, self.stride) < 1:
             raise ValueError(f"MaxPool2d({size}, {stride}): both must be at least 1")
-        self.x, self.choice = np.empty((0, 1, size, size)), np.empty((0, 1, 1, 1))  # no batch yet
+        self.moves = moves
+        self.x, self.choice = None, np.empty((0, 1, 1, 1))  # no batch seen yet
 
     def forward(self, x):
         """Return y (B, C, H', W') for x (B, C, H, W), H' = (H - k) // stride + 1.
@@ -173,13 +215,7 @@ class MaxPool2d:
                 f"{self.size}, not {x.shape}"
             )
         self.x = x
-        y = np.copy(x[self._pixels()[0]])  # (B,C,H',W'), in the memory order of x
-        self.choice = np.zeros_like(y, np.min_scalar_type(self.size**2))  # (B,C,H',W')
-        for n, pixels in enumerate(self._pixels()[1:], start=1):
-            candidate = x[pixels]  # (B,C,H',W')
-            larger = (candidate > y) | np.isnan(candidate)  # (B,C,H',W')
-            np.maximum(self.choice, self.choice.dtype.type(n) * larger, out=self.choice)
-            np.maximum(y, candidate, out=y)
+        y, self.choice = self.moves.largest(x, self.size, self.stride)
         return y
 
     def backward(self, dy):
@@ -189,18 +225,7 @@ class MaxPool2d:
                 f"MaxPool2d takes dy of shape {self.choice.shape}, as its last output, "
                 f"not {dy.shape}"
             )
-        dx = np.zeros_like(self.x, dy.dtype)  # (B,C,H,W)
-        for n, pixels in enumerate(self._pixels()):
-            dx[pixels] += dy * (self.choice == n)  # (B,C,H',W')
-        return dx
-
-    def _pixels(self):
-        """The index of the first pixel of all windows, of the second, ..., row by row."""
-        height, width = (places(n, self.size, self.stride) for n in self.x.shape[2:])
-        return [
-            (slice(None), slice(None), *window(i, j, self.stride, height, width))
-            for i, j in np.ndindex(self.size, self.size)
-        ]
+        return self.moves.spread(dy, self.choice, self.x, self.size, self.stride)
 
 
 class Flatten:
@@ -219,4 +244,5 @@ class Flatten:
         expected = (self.shape[0], math.prod(self.shape[1:]))
         if dy.shape != expected:
             raise ValueError(f"Flatten takes dy of shape {expected}, not {dy.shape}")
-        return dy.reshape(self.shape)  # (B,C,H,W)
+        images_innermost = np.ascontiguousarray(dy.T).T  # (B,CHW), as what comes before wants it
+        return images_innermost.reshape(self.shape)  # (B,C,H,W)

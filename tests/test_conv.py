@@ -8,13 +8,17 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from scratchnet import CNN, SGD, Conv2d, Flatten, Linear, MaxPool2d, ReLU, softmax_cross_entropy
-from scratchnet.conv import fold, unfold
+from scratchnet.conv import PLAIN, unfold
 from scratchnet.data import to_unit_interval
+from scratchnet.kernels import images
 from torch_ref import gradcheck
 
 
 def rng(seed=0):
     return np.random.default_rng(seed)
+
+
+both_moves = pytest.mark.parametrize("moves", [PLAIN, images], ids=["plain", "compiled"])
 
 
 def some_digits(sample, dtype=np.float64):
@@ -60,12 +64,13 @@ class TestUnfolding:
             patches.transpose(5, 0, 1, 2, 3, 4).reshape(theirs.shape), theirs
         )
 
+    @both_moves
     @given(cases(), st.integers(0, 2**32))
-    def test_and_folding_are_each_others_transpose(self, case, seed):
+    def test_and_folding_are_each_others_transpose(self, moves, case, seed):
         x, size, stride, padding = case
         patches = unfold(x, size, stride, padding)
         others = rng(seed).integers(-8, 9, patches.shape).astype(float)
-        folded = fold(others, x.shape, stride, padding)
+        folded = moves.fold(others, x.shape, stride, padding)
         assert (patches * others).sum() == (x * folded).sum()
 
 
@@ -95,10 +100,11 @@ class TestConv2d:
         assert layer.dW.tolist() == [[[[40, 51], [73, 84]]]]
         assert layer.db.tolist() == [11]
 
+    @both_moves
     @pytest.mark.parametrize("dtype", ["float32", "float64"])
-    def test_is_pytorchs_on_real_digits_up_to_rounding(self, sample, dtype):
+    def test_is_pytorchs_on_real_digits_up_to_rounding(self, sample, dtype, moves):
         x, _ = some_digits(sample, dtype)
-        layer = Conv2d(1, 16, 5, padding=2, rng=rng(), dtype=dtype)
+        layer = Conv2d(1, 16, 5, padding=2, rng=rng(), dtype=dtype, moves=moves)
         dy = rng().standard_normal((10, 16, 28, 28)).astype(dtype)
         ours = (layer.forward(x), layer.backward(dy), layer.dW, layer.db)
         for mine, theirs in zip(ours, torch_conv(layer, x, dy), strict=True):
@@ -173,11 +179,12 @@ class TestConv2d:
 
 
 class TestMaxPool2d:
-    @settings(max_examples=300)
+    @both_moves
+    @settings(max_examples=200)
     @given(cases(padded=False), st.booleans(), st.integers(0, 2**32))
-    def test_picks_what_pytorch_picks_of_equal_ones_too(self, case, overlapping, seed):
+    def test_picks_what_pytorch_picks_of_equal_ones_too(self, moves, case, overlapping, seed):
         x, size, stride, _ = case  # integers from -8 to 8: many windows hold their largest twice
-        pool = MaxPool2d(size, stride if overlapping else None)
+        pool = MaxPool2d(size, stride if overlapping else None, moves=moves)
         theirs = torch.tensor(x, requires_grad=True)
         if len(x) == 0:
             assert pool.backward(pool.forward(x)).shape == x.shape
@@ -188,24 +195,27 @@ class TestMaxPool2d:
         np.testing.assert_array_equal(pool.forward(x), y.detach())
         np.testing.assert_array_equal(pool.backward(dy), theirs.grad)
 
+    @both_moves
     @given(st.lists(st.sampled_from([np.nan, np.inf, -np.inf, 0.0, 1.0]), min_size=9, max_size=9))
-    def test_passes_nan_and_infinities_on_as_pytorch_does(self, pixels):
+    def test_passes_nan_and_infinities_on_as_pytorch_does(self, moves, pixels):
         x = np.array(pixels).reshape(1, 1, 3, 3)
         theirs = torch.tensor(x, requires_grad=True)
-        pool = MaxPool2d(2, 1)
+        pool = MaxPool2d(2, 1, moves=moves)
         y = F.max_pool2d(theirs, 2, 1)
-        y.backward(torch.ones_like(y))
+        dy = np.array([[[[1, np.inf], [np.inf, 2]]]])
+        y.backward(torch.tensor(dy))
         np.testing.assert_array_equal(pool.forward(x), y.detach())
-        np.testing.assert_array_equal(pool.backward(np.ones((1, 1, 2, 2))), theirs.grad)
+        np.testing.assert_array_equal(pool.backward(dy), theirs.grad)
 
     def test_by_itself_has_the_right_slopes(self):
         x = rng().permutation(2 * 3 * 7 * 6).reshape(2, 3, 7, 6) / 10  # all different
         assert gradcheck.check_layer(MaxPool2d(2), x, rng=rng())["x"].ok
         assert gradcheck.check_layer(MaxPool2d(3, 2), x, rng=rng())["x"].ok
 
+    @both_moves
     @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-    def test_keeps_the_dtype(self, dtype):
-        pool = MaxPool2d(2)
+    def test_keeps_the_dtype(self, dtype, moves):
+        pool = MaxPool2d(2, moves=moves)
         assert pool.forward(np.ones((1, 1, 2, 2), dtype)).dtype == dtype
         assert pool.backward(np.ones((1, 1, 1, 1), dtype)).dtype == dtype
 
@@ -219,6 +229,30 @@ class TestMaxPool2d:
             pool.backward(np.zeros((2, 1, 3, 1)))
         with pytest.raises(ValueError, match="at least 1"):
             MaxPool2d(0)
+
+
+class TestCompiledMoves:
+    """Compiled code does not check its indices: nothing reaches it that does not fit."""
+
+    @pytest.mark.parametrize("dtype", [np.float16, np.int64, np.longdouble])
+    def test_refuse_other_dtypes(self, dtype):
+        with pytest.raises(ValueError, match="float32 or float64"):
+            images.largest(np.zeros((1, 1, 2, 2), dtype), 2, 2)
+        with pytest.raises(ValueError, match="float32 or float64"):
+            images.fold(np.zeros((1, 2, 2, 1, 1, 1), dtype), (1, 1, 2, 2), 1, 0)
+
+    def test_refuse_shapes_that_do_not_fit(self):
+        for patches, shape in (
+            ((1, 2, 2, 2, 1, 1), (1, 1, 2, 2)),
+            ((1, 3, 3, 0, 0, 1), (1, 1, 2, 2)),
+        ):
+            with pytest.raises(ValueError, match="do not come from images"):
+                images.fold(np.zeros(patches), shape, 1, 0)
+        with pytest.raises(ValueError, match="no window of 3 by 3"):
+            images.largest(np.zeros((1, 1, 2, 5)), 3, 1)
+        x, small = np.zeros((1, 1, 4, 4)), np.zeros((1, 1, 3, 3))
+        with pytest.raises(ValueError, match="do not come from images"):
+            images.spread(small, small.astype(np.uint16), x, 2, 2)
 
 
 class TestFlatten:

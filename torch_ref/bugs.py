@@ -42,7 +42,7 @@ DBIAS = "self.db = dy.sum(axis=1)"
 DPATCHES = "dpatches = self.matmul(self.W.reshape(n_out, -1).T, dy)"
 ADDED = "+= patches[:, i, j]"
 INNER = "inner = padded[:, padding : padding + H, padding : padding + W]"
-POOLED_BACK = "dx[pixels] += dy * (self.choice == n)"
+ROUTE = "np.where(choice == n, dy, dy.dtype.type(0))"
 
 BUGS = (
     _bug("ReLU's slope at 0 is 1", "layers.py", "self.off = x <= 0", "self.off = x < 0"),
@@ -240,9 +240,9 @@ BUGS = (
     _bug(
         "The gradient goes to all equal maxima",
         "conv.py",
-        POOLED_BACK,
-        "largest = np.max([self.x[each] for each in self._pixels()], axis=0)\n"
-        "            dx[pixels] += dy * (self.x[pixels] == largest)",
+        ROUTE,
+        "dy * (x[:, :, *pixels] == np.take_along_axis(np.stack([x[:, :, *window(*at, stride, "
+        "*dy.shape[2:])] for at in np.ndindex(size, size)]), choice[None].astype(int), 0)[0])",
     ),
     _bug(
         "The gradient goes to the last of equal maxima",
@@ -252,12 +252,12 @@ BUGS = (
     _bug(
         "The gradient goes to the neighbour of the maximum",
         "conv.py",
-        *(POOLED_BACK, "dx[pixels] += dy * (self.choice == n ^ 1)"),
+        *(ROUTE, "np.where(choice == n ^ 1, dy, 0)"),
     ),
     _bug(
         "The gradient of a maximum is spread like that of a mean",
         "conv.py",
-        *(POOLED_BACK, "dx[pixels] += dy / self.size**2"),
+        *(ROUTE, "dy / size**2"),
     ),
     _bug(
         "Channels come last where they should come first",
