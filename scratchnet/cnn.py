@@ -59,6 +59,19 @@ class CNN(Network):
         """Its layers in the notation of Ciresan et al. (2012): 1x28x28-16C5-MP2-32C5-MP2-..."""
         return self.description
 
+    def feature_maps(self, x):
+        """Return {"conv1": array (C, H, W), ...}: what the ReLU behind each convolution returns.
+
+        Args:
+            x: one image (1, pixels), as for `forward`.
+        """
+        x, maps = x.reshape(1, *self.image), {}  # (1,CHW) -> (1,C,H,W)
+        for layer in self.layers:
+            x = layer.forward(x)
+            if isinstance(layer, ReLU) and x.ndim == 4:
+                maps[f"conv{len(maps) + 1}"] = x[0]  # (C,H,W)
+        return maps
+
     def forward(self, x):
         """Return the logits (B, classes) for the images x (B, pixels), pixels row by row."""
         return super().forward(x.reshape(len(x), *self.image))  # (B,CHW) -> (B,C,H,W)
