@@ -12,7 +12,7 @@ from test_train import assert_same_weights, interrupt, train
 from scratchnet import MLP, checkpoint
 from scratchnet.predict import load_network
 
-OPTIONS = ("--model", "cnn", "--epochs", 2, "--batch-size", 50)
+OPTIONS = ("--model", "cnn", "--epochs", 2, "--batch-size", 9)
 
 
 @pytest.fixture(scope="module")

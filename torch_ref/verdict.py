@@ -136,7 +136,9 @@ def bands(before, ours, theirs, optimiser):
             pair(f"d{p}"), before[p], before[f"v{p}"], optimiser.lr, momentum, weight_decay
         )
 
-    layers = optimiser.network.layers
+    layers = list(optimiser.network.layers)
+    while not hasattr(layers[-1], "W"):  # the logits are the last sums; more is a mistake
+        layers.pop()
     outputs = trace.layer_names(layers)
     inputs = ["x", *outputs[:-1]]
     numbers = np.cumsum([hasattr(layer, "W") for layer in layers]).tolist()
