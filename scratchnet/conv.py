@@ -156,6 +156,7 @@ class Conv2d:
                 f"(B, {n_in}, H, W), H and W at least {max(1, size - 2 * self.padding)}, and dtype "
                 f"{self.W.dtype}, not {x.shape} and {x.dtype}"
             )
+        self.patches = None  # the new ones may lie in the memory of the old
         patches = unfold(x, size, self.stride, self.padding)  # (C,k,k,H',W',B)
         places = patches.shape[3:]  # (H',W',B)
         self.shape = x.shape

@@ -418,6 +418,19 @@ def test_the_command_shows_every_tensor_and_passes(capsys, tmp_path):
     assert figure.read_bytes().startswith(b"\x89PNG")
 
 
+def test_the_command_walks_the_cnn_too(capsys):
+    lockstep.main(["--model", "cnn", "--steps", "1", "--dataset", "sample", "--hidden", "8"])
+
+    shown = capsys.readouterr().out
+    assert (
+        "1x28x28-16C5-MP2-32C5-MP2-1568-8-10 in float64, batches of 32, SGD with lr 0.01" in shown
+    )
+    for tensor in ("z1", "p1", "da1", "dp1", "f2", "dW1", "vW2"):
+        assert f"\n{tensor} " in shown
+    assert "0 windows whose maxima lie in different pixels" in shown
+    assert "PASS" in shown
+
+
 def test_the_report_names_flipped_relus():
     summary = report.Summary()
     summary.add(one_step(*on_the_edge("float32", backwards_sum)))

@@ -11,6 +11,7 @@ import copy
 import numpy as np
 
 import scratchnet
+from scratchnet.conv import PLAIN
 from torch_ref import trace
 
 
@@ -21,10 +22,13 @@ def can_judge(dtype):
 
 def exact_step(before, optimiser, x, labels):
     """Return the trace of a step in longdouble, from the state `before` and by the same SGD."""
-    network = copy.deepcopy(optimiser.network)
+    network = copy.copy(optimiser.network)
+    network.layers = [copy.copy(layer) for layer in network.layers]
+    for layer in network.layers:
+        layer.moves = PLAIN  # like the kernels of the ladder, the compiled ones know no longdouble
     for i, layer in enumerate(network.linears, start=1):
         layer.W, layer.b = (before[f"{kind}{i}"].astype(np.longdouble) for kind in "Wb")
-        layer.matmul = np.matmul  # no kernel of the ladder computes in this format
+        layer.matmul = np.matmul
     sgd = scratchnet.SGD(network, optimiser.lr, optimiser.momentum, optimiser.weight_decay)
     names = (f"v{kind}{i}" for i in range(1, len(network.linears) + 1) for kind in "Wb")
     for name, (_, velocity) in zip(names, sgd.velocities, strict=True):

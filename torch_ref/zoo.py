@@ -200,7 +200,7 @@ def tables(results):
     """Return the tables of the README, one for each network, in Markdown."""
     networks = {model: build(scratchnet, model) for model in ("mlp", "cnn")}
     parts = [
-        f"{network}, {EPOCHS} epochs on {IMAGES[model]:,} images of {results['dataset']} at most, "
+        f"{network}, {EPOCHS} epochs on up to {IMAGES[model]:,} images of {results['dataset']}, "
         f"lr {RECIPE['lr']}, momentum {RECIPE['momentum']}, weight decay {RECIPE['weight_decay']}"
         f"\n\n{_table([row for row in results['rows'] if row['model'] == model])}"
         for model, network in networks.items()
