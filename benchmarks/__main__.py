@@ -7,13 +7,14 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from benchmarks import accuracy, gemm, overhead, race, report
+from benchmarks import accuracy, cnn, gemm, overhead, race, report
 from benchmarks.harness import RESULTS
 
 PARTS = {
     "gemm": gemm.main,
     "race": race.main,
     "overhead": overhead.main,
+    "cnn": cnn.main,
     "accuracy": accuracy.main,
 }
 

@@ -26,6 +26,8 @@ class Linear:
         dW, db: their gradients, left here by `backward`; zeros before the first.
     """
 
+    name = "linear"  # of its weights in a checkpoint: linear1.W
+
     def __init__(self, n_in, n_out, *, rng, dtype=np.float32, matmul=np.matmul):
         """Draw W and b from U(-1/√I, 1/√I), as `torch.nn.Linear` does.
 

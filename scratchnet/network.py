@@ -14,11 +14,51 @@ import numpy as np
 from scratchnet.layers import Linear, ReLU
 
 
-class MLP:
-    """A multilayer perceptron: Linear, ReLU, Linear, ReLU, ..., Linear.
+class Network:
+    """Layers in order; the first has weights, and the last gives the logits.
 
-    Nothing follows the last Linear: its outputs are the logits, and the softmax is in the loss.
+    Nothing follows the logits: the softmax is in the loss.
     """
+
+    def __init__(self, layers):
+        self.layers = layers
+
+    @property
+    def linears(self):
+        """The layers that have weights, in order: every one of them is a linear map and a bias."""
+        return [layer for layer in self.layers if hasattr(layer, "W")]
+
+    def forward(self, x):
+        """Return the logits (B, classes) for the images x (B, inputs)."""
+        for layer in self.layers:
+            x = layer.forward(x)
+        return x
+
+    def backward(self, dlogits):
+        """Leave dW and db in every layer of weights, for the batch that `forward` saw last."""
+        dy = dlogits  # (B, classes)
+        for layer in reversed(self.layers[1:]):
+            dy = layer.backward(dy)
+        self.layers[0].backward(dy, need_dx=False)
+
+    def parameters(self):
+        """Return [(name, array), ...]: the weights themselves, not copies, in a fixed order."""
+        return self._named("W", "b")
+
+    def gradients(self):
+        """Return [(name, array), ...] of the last backward pass, in the order of `parameters`."""
+        return self._named("dW", "db")
+
+    def _named(self, *attributes):
+        return [
+            (f"{layer.name}{i}.{attribute}", getattr(layer, attribute))
+            for i, layer in enumerate(self.linears, start=1)
+            for attribute in attributes
+        ]
+
+
+class MLP(Network):
+    """A multilayer perceptron: Linear, ReLU, Linear, ReLU, ..., Linear."""
 
     def __init__(self, sizes, *, rng, dtype=np.float32, matmul=np.matmul):
         """Build the layers from the widths `sizes`, for example (784, 128, 64, 10).
@@ -29,42 +69,11 @@ class MLP:
         """
         if len(sizes) < 2:
             raise ValueError(f"an MLP needs the numbers of inputs and classes, not sizes={sizes}")
-        self.layers = []
+        layers = []
         for n_in, n_out in pairwise(sizes):
-            self.layers.append(Linear(n_in, n_out, rng=rng, dtype=dtype, matmul=matmul))
-            self.layers.append(ReLU())
-        self.layers.pop()
+            layers += [Linear(n_in, n_out, rng=rng, dtype=dtype, matmul=matmul), ReLU()]
+        super().__init__(layers[:-1])  # no ReLU behind the logits
 
-    @property
-    def linears(self):
-        """The layers that have weights, in order."""
-        return self.layers[::2]
-
-    def forward(self, x):
-        """Return the logits (B, classes) for the images x (B, inputs)."""
-        for layer in self.layers:
-            x = layer.forward(x)
-        return x
-
-    def backward(self, dlogits):
-        """Leave dW and db in every Linear, for the batch that `forward` saw last."""
-        dy = dlogits  # (B, classes)
-        for layer in reversed(self.layers[1:]):
-            dy = layer.backward(dy)
-        self.layers[0].backward(dy, need_dx=False)
-
-    def parameters(self):
-        """Return [(name, array), ...]: the weights themselves, not copies, in a fixed order."""
-        return [
-            pair
-            for i, layer in enumerate(self.linears, start=1)
-            for pair in ((f"linear{i}.W", layer.W), (f"linear{i}.b", layer.b))
-        ]
-
-    def gradients(self):
-        """Return [(name, array), ...] of the last backward pass, in the order of `parameters`."""
-        return [
-            pair
-            for i, layer in enumerate(self.linears, start=1)
-            for pair in ((f"linear{i}.dW", layer.dW), (f"linear{i}.db", layer.db))
-        ]
+    def __str__(self):
+        """Its widths: 784-128-64-10."""
+        return "-".join(str(n) for n in (len(self.linears[0].W), *(len(x.b) for x in self.linears)))

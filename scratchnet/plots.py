@@ -132,3 +132,42 @@ def weights(W):
     figure.colorbar(shown, ax=axes, shrink=0.5, label="weight")
     figure.suptitle(f"What {min(64, W.shape[1])} of {W.shape[1]} hidden units look at")
     return figure
+
+
+def filters(W):
+    """Show the first channel of the kernels W (O, C, k, k) of a convolution, an image a kernel."""
+    rows = max(1, -(-len(W) // 8))
+    figure = Figure(figsize=(8, 1.1 * rows + 0.6), layout="constrained")
+    axes = figure.subplots(rows, 8, squeeze=False)
+    limit = np.abs(W).max()
+    for ax in axes.flat:
+        ax.axis("off")
+    for ax, kernel in zip(axes.flat, W[:, 0], strict=False):  # (k,k)
+        shown = ax.imshow(kernel, cmap="RdBu", vmin=-limit, vmax=limit)
+    figure.colorbar(shown, ax=axes, shrink=0.9, label="weight")
+    figure.suptitle(f"The {len(W)} kernels of the first layer: blue looks for ink, red for none")
+    return figure
+
+
+def feature_maps(image, maps):
+    """Show a digit and what each layer makes of it, a row a layer, 16 channels at most.
+
+    Args:
+        image: uint8 (28, 28).
+        maps: {title: array (C, H, W)}, in the order of the layers.
+    """
+    figure = Figure(figsize=(10, 1 + 1.5 * len(maps)), layout="constrained")
+    left, right = figure.subfigures(1, 2, width_ratios=(1, 6))
+    ax = left.subplots()
+    ax.imshow(image, cmap="gray_r", vmin=0, vmax=255)
+    ax.axis("off")
+    for row, (title, channels) in zip(
+        np.atleast_1d(right.subfigures(len(maps), 1)), maps.items(), strict=True
+    ):
+        row.suptitle(f"{title}: {' x '.join(map(str, channels.shape))}", fontsize=9)
+        axes = row.subplots(2, 8)
+        for ax in axes.flat:
+            ax.axis("off")
+        for ax, channel in zip(axes.flat, channels, strict=False):  # (H,W)
+            ax.imshow(channel, cmap="gray_r", vmin=0, vmax=channels.max() or 1)
+    return figure

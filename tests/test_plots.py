@@ -116,3 +116,24 @@ def test_weights_shows_an_image_a_hidden_unit(units):
     assert len(shown) == min(units, 64)
     assert (shown[0].get_array().ravel() == W[:, 0]).all()
     drawn(figure)
+
+
+def test_filters_show_every_kernel():
+    W = np.random.default_rng(0).normal(size=(11, 2, 5, 5))
+    figure = plots.filters(W)
+    assert drawn(figure).std() > 0
+    shown = [ax.images[0].get_array() for ax in figure.axes if ax.images]
+    for image, kernel in zip(shown, W[:, 0], strict=False):
+        assert (image == kernel).all()
+    assert len(shown) >= 11
+
+
+def test_feature_maps_show_the_digit_and_a_row_of_maps_for_each_layer(sample):
+    rng = np.random.default_rng(0)
+    maps = {"conv1": rng.random((16, 28, 28)), "conv2": np.zeros((3, 14, 14))}
+    figure = plots.feature_maps(sample.test.images[0], maps)
+    assert drawn(figure).std() > 0
+    shown = [ax.images[0].get_array() for ax in figure.axes if ax.images]
+    assert (shown[0] == sample.test.images[0]).all()
+    assert (shown[1] == maps["conv1"][0]).all()
+    assert len(shown) == 1 + 16 + 3

@@ -93,3 +93,20 @@ def test_velocities_cross_over_bit_for_bit():
     ):
         assert name == same_name
         np.testing.assert_array_equal(theirs, ours)
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_the_weights_of_a_cnn_survive_the_way_to_pytorch_and_back(dtype):
+    shape = {"image": (2, 9, 7), "channels": (3, 4), "size": 3}
+    cnn = scratchnet.CNN((5, 6), **shape, rng=np.random.default_rng(0), dtype=dtype)
+
+    model = to_torch(cnn)
+    back = from_torch(model)
+
+    names = [type(layer).__name__ for layer in model]
+    assert names == [type(layer).__name__ for layer in back.layers]
+    assert str(back) == str(cnn)
+    np.testing.assert_array_equal(model[0].weight.detach(), cnn.linears[0].W)
+    for (name, before), (same_name, after) in zip(cnn.parameters(), back.parameters(), strict=True):
+        assert name == same_name
+        np.testing.assert_array_equal(after, before)

@@ -28,14 +28,15 @@ def one_thread():
 
 @by_name
 def test_a_planted_bug_is_caught(bug, digits, pictures):
-    caught = zoo.catch(zoo.import_planted(bug), digits, pictures)
+    caught = zoo.catch(zoo.import_planted(bug), digits, pictures, bug.model)
 
     assert caught is not None
     assert caught.factor > 1e6  # not by a hair: the smallest of them is single precision
 
 
-def test_the_right_network_is_not_caught(digits, pictures):
-    assert zoo.catch(zoo.import_planted(zoo.RIGHT), digits, pictures) is None
+@pytest.mark.parametrize("right", zoo.RIGHTS, ids=lambda right: right.model)
+def test_the_right_network_is_not_caught(right, digits, pictures):
+    assert zoo.catch(zoo.import_planted(right), digits, pictures, right.model) is None
 
 
 def test_every_bug_has_a_name_of_its_own_and_there_are_many():
@@ -96,23 +97,24 @@ def test_the_other_tests_turn_red_when_a_bug_is_planted(bug):
 def test_the_recorded_results_are_about_these_bugs_and_all_were_caught():
     rows = json.loads(zoo.RESULTS.read_text())["rows"]
 
-    right, *planted = rows
-    assert right["factor"] is None
+    mlp, cnn, *planted = rows
+    assert (mlp["model"], mlp["factor"]) == ("mlp", None)
+    assert (cnn["model"], cnn["factor"]) == ("cnn", None)
     assert [(row["bug"], row["edits"]) for row in planted] == [
         (bug.name, [list(edit) for edit in bug.edits]) for bug in BUGS
     ]
     assert all(row["factor"] for row in planted)
 
 
-def test_the_table_of_the_readme_is_the_recorded_one(tmp_path):
+def test_the_tables_of_the_readme_are_the_recorded_ones(tmp_path):
     results = json.loads(zoo.RESULTS.read_text())
     page = tmp_path / "README.md"
     page.write_text(f"before\n{zoo.OPEN}\nold\n{zoo.CLOSE}\nafter\n")
 
-    zoo.write_into(page, zoo.table(results))
+    zoo.write_into(page, zoo.tables(results))
 
     text = page.read_text()
-    assert text == f"before\n{zoo.OPEN}\n{zoo.table(results)}\n{zoo.CLOSE}\nafter\n"
+    assert text == f"before\n{zoo.OPEN}\n{zoo.tables(results)}\n{zoo.CLOSE}\nafter\n"
     readme = ROOT / "README.md"
     if readme.exists() and zoo.OPEN in readme.read_text():
-        assert zoo.table(results) in readme.read_text()
+        assert zoo.tables(results) in readme.read_text()

@@ -5,6 +5,7 @@ data      MNIST through torchvision
 train     the training loop of a PyTorch tutorial
 trace     every tensor of one training step, on either side
 rounding  how far two honest computations of the same tensor may differ
+laws      by what law each layer computes
 verdict   the criteria
 lockstep  both networks side by side, tensor by tensor: `python -m torch_ref.lockstep`
 report    what the walk in lockstep has found, for the eye

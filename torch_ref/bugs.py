@@ -14,6 +14,11 @@ class Bug(NamedTuple):
     file: str
     edits: tuple  # of (right, wrong); each right text stands in the file exactly once
 
+    @property
+    def model(self):
+        """The network that the mistake is about, by its name in `scratchnet.models`."""
+        return "cnn" if self.file in ("conv.py", "cnn.py") else "mlp"
+
 
 def _bug(name, file, *texts):
     return Bug(name, file, tuple(zip(texts[::2], texts[1::2], strict=True)))
@@ -31,6 +36,13 @@ LOSS = "loss = (np.log(total[:, 0]) - shifted[images, labels]).mean()"
 ORDER = "order = shuffled(len(x), seed=seed, epoch=epoch)"
 FIRSTS = "range(start * batch_size, len(x), batch_size)"
 PIXELS = "x = images.reshape("
+PRODUCT = "y = self.matmul(self.W.reshape(n_out, -1), self.patches)"
+DKERNEL = "self.dW = dW.T.reshape(self.W.shape)"
+DBIAS = "self.db = dy.sum(axis=1)"
+DPATCHES = "dpatches = self.matmul(self.W.reshape(n_out, -1).T, dy)"
+ADDED = "+= patches[:, i, j]"
+INNER = "inner = padded[:, padding : padding + H, padding : padding + W]"
+ROUTE = "np.where(choice == n, dy, dy.dtype.type(0))"
 
 BUGS = (
     _bug("ReLU's slope at 0 is 1", "layers.py", "self.off = x <= 0", "self.off = x < 0"),
@@ -45,7 +57,7 @@ BUGS = (
         "layers.py",
         *(RELU_BACK, "return np.where(self.off, dy.dtype.type(0.01) * dy, dy)"),
     ),
-    _bug("A ReLU follows the logits", "network.py", "self.layers.pop()", "pass"),
+    _bug("A ReLU follows the logits", "network.py", "(layers[:-1])", "(layers)"),
     _bug(
         "Activations of the batch before",
         "layers.py",
@@ -180,5 +192,83 @@ BUGS = (
         "Images are read column by column",
         "data.py",
         *(PIXELS, "x = images.swapaxes(1, 2).reshape("),
+    ),
+    _bug(
+        "Kernels are flipped going forward",
+        "conv.py",
+        *(PRODUCT, "y = self.matmul(self.W[:, :, ::-1, ::-1].reshape(n_out, -1), self.patches)"),
+    ),
+    _bug(
+        "Kernels are flipped going back",
+        "conv.py",
+        *(DPATCHES, "dpatches = self.matmul(self.W[:, :, ::-1, ::-1].reshape(n_out, -1).T, dy)"),
+    ),
+    _bug(
+        "The padding is off by one",
+        "conv.py",
+        "padded[:, padding : padding + H, padding : padding + W] =",
+        "padded[:, padding - 1 : padding - 1 + H, padding : padding + W] =",
+    ),
+    _bug(
+        "Images are padded with ones",
+        "conv.py",
+        "padded = np.zeros((C, H + 2 * padding, W + 2 * padding, B), x.dtype)",
+        "padded = np.ones((C, H + 2 * padding, W + 2 * padding, B), x.dtype)",
+    ),
+    _bug("The padding is not cut off again", "conv.py", INNER, "inner = padded[:, :H, :W]"),
+    _bug("Overlapping patches overwrite each other", "conv.py", ADDED, "= patches[:, i, j]"),
+    _bug(
+        "Rows and columns of a kernel are exchanged going back",
+        "conv.py",
+        *(ADDED, "+= patches[:, j, i]"),
+    ),
+    _bug(
+        "The gradient of a kernel is reshaped where it should be transposed",
+        "conv.py",
+        *(DKERNEL, "self.dW = dW.reshape(self.W.shape)"),
+    ),
+    _bug(
+        "The gradient of a kernel is averaged over its places",
+        "conv.py",
+        *(DKERNEL, "self.dW = dW.T.reshape(self.W.shape) / (height * width)"),
+    ),
+    _bug(
+        "The bias gradient is summed over images, not places",
+        "conv.py",
+        *(DBIAS, "self.db = dy[:, :B].sum(axis=1)"),
+    ),
+    _bug(
+        "The gradient goes to all equal maxima",
+        "conv.py",
+        ROUTE,
+        "dy * (x[:, :, *pixels] == np.take_along_axis(np.stack([x[:, :, *window(*at, stride, "
+        "*dy.shape[2:])] for at in np.ndindex(size, size)]), choice[None].astype(int), 0)[0])",
+    ),
+    _bug(
+        "The gradient goes to the last of equal maxima",
+        "conv.py",
+        *("(candidate > y)", "(candidate >= y)"),
+    ),
+    _bug(
+        "The gradient goes to the neighbour of the maximum",
+        "conv.py",
+        *(ROUTE, "np.where(choice == n ^ 1, dy, 0)"),
+    ),
+    _bug(
+        "The gradient of a maximum is spread like that of a mean",
+        "conv.py",
+        *(ROUTE, "dy / size**2"),
+    ),
+    _bug(
+        "Channels come last where they should come first",
+        "conv.py",
+        "return x.reshape(len(x), math.prod(x.shape[1:]))",
+        "return x.swapaxes(1, -1).reshape(len(x), math.prod(x.shape[1:]))",
+    ),
+    _bug(
+        "Rows and columns of the images are exchanged",
+        "cnn.py",
+        "x.reshape(len(x), *self.image)",
+        "x.reshape(len(x), *self.image).swapaxes(2, 3)",
     ),
 )

@@ -6,9 +6,12 @@ side's distance from it is that side's own error. On machines where longdouble i
 only float32 can be judged.
 """
 
+import copy
+
 import numpy as np
 
 import scratchnet
+from scratchnet.conv import PLAIN
 from torch_ref import trace
 
 
@@ -19,16 +22,19 @@ def can_judge(dtype):
 
 def exact_step(before, optimiser, x, labels):
     """Return the trace of a step in longdouble, from the state `before` and by the same SGD."""
-    last = sum(name.startswith("W") for name in before)
-    sizes = [len(before["W1"]), *(before[f"W{i}"].shape[1] for i in range(1, last + 1))]
-    mlp = scratchnet.MLP(sizes, rng=np.random.default_rng(0), dtype=np.longdouble)
-    sgd = scratchnet.SGD(mlp, optimiser.lr, optimiser.momentum, optimiser.weight_decay)
-    for pairs, prefix in ((mlp.parameters(), ""), (sgd.velocities, "v")):
-        for name, array in pairs:
-            number, kind = name.removeprefix("linear").split(".")
-            array[:] = before[f"{prefix}{kind}{number}"]
+    network = copy.copy(optimiser.network)
+    network.layers = [copy.copy(layer) for layer in network.layers]
+    for layer in network.layers:
+        layer.moves = PLAIN  # like the kernels of the ladder, the compiled ones know no longdouble
+    for i, layer in enumerate(network.linears, start=1):
+        layer.W, layer.b = (before[f"{kind}{i}"].astype(np.longdouble) for kind in "Wb")
+        layer.matmul = np.matmul
+    sgd = scratchnet.SGD(network, optimiser.lr, optimiser.momentum, optimiser.weight_decay)
+    names = (f"v{kind}{i}" for i in range(1, len(network.linears) + 1) for kind in "Wb")
+    for name, (_, velocity) in zip(names, sgd.velocities, strict=True):
+        velocity[:] = before[name]
     x = x.astype(np.longdouble)  # (B,784)
-    return trace.trace_scratchnet(mlp, sgd, scratchnet.softmax_cross_entropy, x, labels)
+    return trace.trace_scratchnet(network, sgd, scratchnet.softmax_cross_entropy, x, labels)
 
 
 def error(tensor, exact):

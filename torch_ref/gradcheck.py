@@ -76,7 +76,8 @@ def check_layer(layer, x, *, rng, probes=100):
     """Check what `layer.backward` returns and leaves, against slopes; return {name: Check}.
 
     The loss is the mean of the layer's outputs, each with a random weight. Checked are "x" and, in
-    a layer that has weights, "W" and "b". A layer with a kink has an attribute `off`.
+    a layer that has weights, "W" and "b". A layer with kinks tells its side of them by an attribute
+    `off`, as `ReLU`, or `choice`, as `MaxPool2d`.
 
     Args:
         layer: has `forward(x)` and `backward(dy)`; with `W` and `b` in float64 if it has weights.
@@ -85,7 +86,7 @@ def check_layer(layer, x, *, rng, probes=100):
     weights = rng.standard_normal(layer.forward(x).shape)  # (B,O)
 
     def loss():
-        return (weights * layer.forward(x)).mean(), getattr(layer, "off", ())
+        return (weights * layer.forward(x)).mean(), _sides([layer])
 
     loss()
     dx = layer.backward(weights / weights.size)  # (B,I)
@@ -98,20 +99,28 @@ def check_layer(layer, x, *, rng, probes=100):
     }
 
 
-def check_network(mlp, loss_function, x, labels, *, rng, probes=100):
-    """Check every gradient of a scratchnet MLP on x (B, I) and labels (B,); return {name: Check}.
+def check_network(network, loss_function, x, labels, *, rng, probes=100):
+    """Check every gradient of a scratchnet network on x (B, I), labels (B,); return {name: Check}.
 
     Args:
         loss_function: `scratchnet.softmax_cross_entropy`, or one like it.
     """
 
     def loss():
-        value, _ = loss_function(mlp.forward(x), labels)
-        return value, np.concatenate([(), *(relu.off.ravel() for relu in mlp.layers[1::2])])
+        value, _ = loss_function(network.forward(x), labels)
+        return value, _sides(network.layers)
 
-    _, dlogits = loss_function(mlp.forward(x), labels)
-    mlp.backward(dlogits)
+    _, dlogits = loss_function(network.forward(x), labels)
+    network.backward(dlogits)
     return {
         name: check_gradient(loss, values, gradient, rng=rng, probes=probes)
-        for (name, values), (_, gradient) in zip(mlp.parameters(), mlp.gradients(), strict=True)
+        for (name, values), (_, gradient) in zip(
+            network.parameters(), network.gradients(), strict=True
+        )
     }
+
+
+def _sides(layers):
+    """Return, as one array, on which side of its kinks each unit of the layers is."""
+    kinks = (vars(layer).get(kind) for layer in layers for kind in ("off", "choice"))
+    return np.concatenate([(), *(sides.ravel() for sides in kinks if sides is not None)])

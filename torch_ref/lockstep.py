@@ -1,4 +1,4 @@
-"""Watch two networks, one by hand and one in PyTorch, compute the same 270,000 numbers a step.
+"""Watch two networks, one by hand and one in PyTorch, compute the same numbers, step by step.
 
     state ──┬─> scratchnet ──> every tensor of the step ──┐
             │                                             ├──> verdicts
@@ -24,21 +24,30 @@ from tqdm import tqdm
 
 import scratchnet
 from scratchnet import cli
+from scratchnet.models import MODELS, RECIPES
 from scratchnet.train import kernel
 from torch_ref import data, model, report, trace, verdict
 
 
 @dataclass(frozen=True)
 class Flip:
-    """A ReLU that is on in one network and off in the other, as z lies within rounding of 0."""
+    """A unit that took one side in one network and another in the other, by rounding alone.
+
+    A ReLU that is on here and off there, as z lies within rounding of 0; or a window whose largest
+    pixel is one here and another there. Then it is their difference that lies so near to 0.
+    """
 
     step: int
-    name: str  # of the pre-activation: "z1"
+    name: str  # of the pre-activation, "z1", or of what was pooled, "a1"
     image: int
-    unit: int
+    unit: int | tuple  # the tuple: channel, row, column
     ours: float
     theirs: float
-    band: float  # how far from 0 rounding can carry z; 0 where nothing is excused
+    band: float  # how far from 0 rounding can carry it; 0 where nothing is excused
+
+    @property
+    def place(self):
+        return self.unit if isinstance(self.unit, int) else ", ".join(map(str, self.unit))
 
     @property
     def excused(self):
@@ -104,17 +113,34 @@ class Lockstep:
             # A float64 z as near to 0 as that is no accident of rounding: nothing is excused.
             excusing = ours[name].dtype == np.float32
             band = bands[name]() if excusing else np.zeros_like(ours[name])
-            flips += [
-                Flip(
-                    self.steps,
-                    name,
-                    image,
-                    unit,
-                    *(float(array[image, unit]) for array in (ours[name], theirs[name], band)),
-                )
-                for image, unit in places.tolist()
-            ]
+            sides = ours[name], theirs[name], band
+            if name[0] == "a":
+                sides = self._leads(name, *sides)
+            for place in places.tolist():
+                image, *unit = place
+                unit = tuple(unit) if len(unit) > 1 else unit[0]
+                at = (float(side[tuple(place)]) for side in sides)
+                flips.append(Flip(self.steps, name, image, unit, *at))
         return flips
+
+    def _leads(self, name, ours, theirs, band):
+        """By how much, on either side, our largest pixel of each window is ahead of PyTorch's.
+
+        Returns:
+            two arrays (B, C, H', W'), and how far rounding can move them: the bands of both pixels.
+        """
+        layers = self.mlp.layers
+        pool = layers[1 + trace.layer_names(layers).index(name)]
+        places = [trace.largest(pool, side) for side in (ours, theirs)]  # (B,C,H',W')
+
+        def at(array, taken):
+            flat = array.reshape(*array.shape[:2], -1)  # (B,C,HW)
+            return np.take_along_axis(flat, taken.reshape(*flat.shape[:2], -1), 2).reshape(
+                taken.shape
+            )
+
+        leads = [at(side, places[0]) - at(side, places[1]) for side in (ours, theirs)]
+        return *leads, at(band, places[0]) + at(band, places[1])
 
 
 def walk(lockstep, found, train, batch_size, seed, dtype):
@@ -139,8 +165,12 @@ def main(argv=None):
     if options.free_run and not Path(options.free_run).resolve().parent.is_dir():
         raise cli.UsageError(f"--free-run: there is no folder for {options.free_run}")
     train, _, found = data.load(options.dataset, options.data_dir)
-    mlp = scratchnet.MLP(
-        (784, *options.hidden, 10),
+    vars(options).update(
+        {name: default for name, default in RECIPES[options.model].items() if name in options}
+        | {name: value for name, value in vars(options).items() if value is not None}
+    )
+    mlp = MODELS[options.model](
+        options.hidden,
         rng=np.random.default_rng(options.seed),
         dtype=options.dtype,
         matmul=kernel(options.matmul),
@@ -172,16 +202,17 @@ def main(argv=None):
 
 
 def parser():
-    """The options; they mean what they mean to `scratchnet.train`."""
+    """The options; they mean what they mean to `scratchnet.train`, and have its defaults."""
     p = cli.Parser("python -m torch_ref.lockstep", description=__doc__.split("\n")[0])
     size, amount = cli.whole_number(1), cli.real_number(0)
+    p.add_argument("--model", choices=MODELS, default="mlp")
     p.add_argument("--steps", type=size, default=100, help="batches to walk (%(default)s)")
     p.add_argument("--dtype", choices=["float32", "float64"], default="float64")
     p.add_argument("--matmul", default="numpy", metavar="NAME", help="the kernel of our side")
-    p.add_argument("--hidden", type=size, nargs="*", default=[128, 64], metavar="WIDTH")
+    p.add_argument("--hidden", type=size, nargs="*", metavar="WIDTH")
     p.add_argument("--batch-size", type=size, default=32)
-    p.add_argument("--lr", type=cli.real_number(0, exclusive=True), default=0.1)
-    p.add_argument("--momentum", type=amount, default=0.0)
+    p.add_argument("--lr", type=cli.real_number(0, exclusive=True))
+    p.add_argument("--momentum", type=amount)
     p.add_argument("--weight-decay", type=amount, default=0.0)
     p.add_argument("--seed", type=cli.whole_number(0), default=0)
     p.add_argument("--dataset", choices=["auto", "mnist", "sample"], default="auto")

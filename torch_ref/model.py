@@ -1,10 +1,10 @@
-"""The same network, as any PyTorch user would write it.
+"""The same networks, as any PyTorch user would write them.
 
     scratchnet   y = x @ W + b       W (I,O)
     PyTorch      y = x @ Aᵀ + b      A (O,I), which `nn.Linear` calls weight
 
-Only this file knows that the one is the transpose of the other. A bias is a vector, and the `.T` of
-a vector is itself, so a single `.T` carries any parameter across.
+Only this file knows that the one is the transpose of the other. Kernels of convolutions (O,C,k,k)
+and biases are the same on both sides.
 
 In the comments: I inputs, O outputs.
 """
@@ -32,43 +32,77 @@ class TorchMLP(nn.Sequential):
         super().__init__(*layers[:-1])
 
 
-def to_torch(mlp):
-    """Return a TorchMLP with the weights of a scratchnet MLP, bit for bit, in memory of its own."""
-    first = mlp.linears[0].W
-    sizes = (len(first), *(layer.W.shape[1] for layer in mlp.linears))
-    model = TorchMLP(sizes, dtype=torch.from_numpy(first).dtype)
-    copy_weights(mlp, model)
+class TorchCNN(nn.Sequential):
+    """Conv2d, ReLU, MaxPool2d for each number of channels, Flatten, and what makes a TorchMLP."""
+
+    def __init__(
+        self, widths=(128, 10), image=(1, 28, 28), channels=(16, 32), size=5, *, dtype=torch.float32
+    ):
+        """The arguments are those of `scratchnet.CNN`."""
+        n_in, height, width = self.image = image
+        layers = []
+        for n_out in channels:
+            conv = nn.Conv2d(n_in, n_out, size, padding=size // 2, dtype=dtype)
+            layers += [conv, nn.ReLU(), nn.MaxPool2d(2)]
+            n_in, height, width = n_out, height // 2, width // 2
+        dense = TorchMLP((n_in * height * width, *widths), dtype=dtype)
+        super().__init__(*layers, nn.Flatten(), *dense)
+
+    def forward(self, x):
+        return super().forward(x.view(-1, *self.image))  # (B,CHW) -> (B,C,H,W)
+
+
+def to_torch(network):
+    """Return the twin of a scratchnet network, with its weights, bit for bit, in its own memory."""
+    shapes = [layer.W.shape for layer in network.linears]
+    convs = [shape for shape in shapes if len(shape) == 4]
+    dense = [shape for shape in shapes if len(shape) == 2]
+    widths = [n_out for _, n_out in dense]
+    dtype = torch.from_numpy(network.linears[0].W).dtype
+    if convs:
+        channels = [n_out for n_out, *_ in convs]
+        model = TorchCNN(widths, network.image, channels, convs[0][-1], dtype=dtype)
+    else:
+        model = TorchMLP((dense[0][0], *widths), dtype=dtype)
+    copy_weights(network, model)
     return model
 
 
 def from_torch(model):
-    """Return a scratchnet MLP with the weights of a TorchMLP, or of an `nn.Sequential` like it."""
-    linears = [layer for layer in model if isinstance(layer, nn.Linear)]
-    sizes = (linears[0].in_features, *(layer.out_features for layer in linears))
-    dtype = linears[0].weight.detach().numpy().dtype
+    """Return a scratchnet network with the weights of a TorchMLP, of an `nn.Sequential` like it, or
+    of a TorchCNN."""
+    convs = [layer for layer in model if isinstance(layer, nn.Conv2d)]
+    dense = [layer for layer in model if isinstance(layer, nn.Linear)]
+    widths = [layer.out_features for layer in dense]
     # Every weight drawn here is overwritten below.
-    mlp = scratchnet.MLP(sizes, rng=np.random.default_rng(0), dtype=dtype)
-    for (_, ours), (_, theirs) in zip(mlp.parameters(), parameters(model), strict=True):
+    drawn = {"rng": np.random.default_rng(0), "dtype": dense[0].weight.detach().numpy().dtype}
+    if convs:
+        channels, size = [layer.out_channels for layer in convs], convs[0].kernel_size[0]
+        cnn = {"image": model.image, "channels": channels, "size": size}
+        network = scratchnet.CNN(widths, **cnn, **drawn)
+    else:
+        network = scratchnet.MLP((dense[0].in_features, *widths), **drawn)
+    for (_, ours), (_, theirs) in zip(network.parameters(), parameters(model), strict=True):
         ours[:] = theirs
-    return mlp
+    return network
 
 
 @torch.no_grad()
-def copy_weights(mlp, model):
-    """Overwrite the parameters of the TorchMLP with those of the scratchnet MLP."""
-    for (_, ours), theirs in zip(mlp.parameters(), model.parameters(), strict=True):
-        theirs.copy_(torch.from_numpy(ours.T))
+def copy_weights(network, model):
+    """Overwrite the parameters of the PyTorch model with those of the scratchnet network."""
+    for (_, ours), theirs in zip(network.parameters(), model.parameters(), strict=True):
+        theirs.copy_(torch.from_numpy(_across(ours)))
 
 
 def copy_velocities(sgd, optimiser):
     """Overwrite the momentum buffers of a `torch.optim.SGD` with the velocities of our SGD."""
     (group,) = optimiser.param_groups
     for (_, ours), theirs in zip(sgd.velocities, group["params"], strict=True):
-        optimiser.state[theirs]["momentum_buffer"] = torch.from_numpy(ours.T).clone()
+        optimiser.state[theirs]["momentum_buffer"] = torch.from_numpy(_across(ours)).clone()
 
 
 def parameters(model):
-    """Return [(name, array), ...] in the names, order and shapes of `scratchnet.MLP.parameters`.
+    """Return [(name, array), ...] in the names, order and shapes of scratchnet's `parameters`.
 
     The arrays look into PyTorch's memory: they change when the model does.
     """
@@ -76,7 +110,7 @@ def parameters(model):
 
 
 def gradients(model):
-    """Return [(name, array), ...] of the last backward pass, as `scratchnet.MLP.gradients`."""
+    """Return [(name, array), ...] of the last backward pass, as scratchnet's `gradients`."""
     return _named((p.grad for p in model.parameters()), "dW", "db")
 
 
@@ -87,7 +121,14 @@ def velocities(optimiser):
 
 
 def _named(tensors, weight, bias):
-    return [
-        (f"linear{1 + i // 2}.{(weight, bias)[i % 2]}", tensor.detach().numpy().T)
-        for i, tensor in enumerate(tensors)
-    ]
+    arrays = [tensor.detach().numpy() for tensor in tensors]  # weight, bias, weight, bias, ...
+    pairs = []
+    for i, (W, b) in enumerate(zip(arrays[::2], arrays[1::2], strict=True), start=1):
+        layer = f"{'conv' if W.ndim == 4 else 'linear'}{i}"
+        pairs += [(f"{layer}.{weight}", _across(W)), (f"{layer}.{bias}", b)]
+    return pairs
+
+
+def _across(array):
+    """The array as the other side has it: the weights of a Linear are transposed."""
+    return array.T if array.ndim == 2 else array

@@ -13,14 +13,13 @@ FLIPS_SHOWN = 20
 
 def heading(mlp, sgd, found, options):
     """Say what is compared, on what, and by which libraries."""
-    sizes = "-".join(str(n) for n in (len(mlp.linears[0].W), *(len(x.b) for x in mlp.linears)))
     recipe = f"batches of {options.batch_size}, SGD with lr {sgd.lr}"
     recipe += f", momentum {sgd.momentum}" if sgd.momentum else ""
     recipe += f", weight decay {sgd.weight_decay}" if sgd.weight_decay else ""
     notice = f" ({found.notice})" if found.notice else ""
     return "\n".join(
         [
-            f"{sizes} in {options.dtype}, {recipe}",
+            f"{mlp} in {options.dtype}, {recipe}",
             f"by hand: NumPy {np.__version__}, matmul {options.matmul}; "
             f"beside it: PyTorch {torch.__version__}",
             f"data: {found.name}, {len(found.train.labels):,} training images{notice}",
@@ -110,9 +109,9 @@ class Summary:
                 ours, twins = step.ours[name], step.twin[name]
                 places = np.argwhere((ours > 0) != (twins > 0))
                 if len(places):
-                    image, unit = places[0].tolist()
-                    where = f"image {image}, unit {unit} of {name}"
-                    self.twin_flip = (step.number, where, ours[image, unit], twins[image, unit])
+                    image, *unit = place = tuple(places[0].tolist())
+                    where = f"image {image}, unit {', '.join(map(str, unit))} of {name}"
+                    self.twin_flip = (step.number, where, ours[place], twins[place])
                     break
 
     @property
@@ -157,11 +156,17 @@ class Summary:
                 f"  {len(self.cancelled):,} lie inside their rounding band, as their terms cancel; "
                 f"the first is {name} in step {number:,}"
             )
-        excused = sum(flip.excused for flip in self.flips)
-        yield f"{len(self.flips):,} ReLUs on different sides of 0, {excused:,} of them excused"
+        for kind, what in (
+            ("z", "ReLUs on different sides of 0"),
+            ("a", "windows whose maxima lie in different pixels"),
+        ):
+            flips = [flip for flip in self.flips if flip.name[0] == kind]
+            excused = sum(flip.excused for flip in flips)
+            if kind == "z" or "p1" in self.worst:
+                yield f"{len(flips):,} {what}, {excused:,} of them excused"
         for flip in sorted(self.flips, key=lambda flip: flip.excused)[:FLIPS_SHOWN]:
             yield (
-                f"  step {flip.step:,}, image {flip.image}, unit {flip.unit} of {flip.name}: "
+                f"  step {flip.step:,}, image {flip.image}, unit {flip.place} of {flip.name}: "
                 f"{flip.ours:+.1e} by hand, {flip.theirs:+.1e} in PyTorch, band ±{flip.band:.1e}"
                 + ("" if flip.excused else ": NOT EXCUSED")
             )

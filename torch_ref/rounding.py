@@ -37,14 +37,28 @@ def product_band(a, b, *, extra=0.0, terms=0):
         extra: magnitude of what is added to each sum, such as |bias|.
         terms: how many summands `extra` stands for.
     """
+    return bilinear_band(a, b, np.matmul, a[0].shape[1] + terms, extra=extra)
+
+
+def bilinear_band(a, b, product, terms, *, extra=0.0):
+    """Return the band around product(A, B) (+ extra), for A and B of both sides.
+
+    The law above holds for whatever is a sum of products of elements of A and B: a matrix product,
+    a convolution, or the gradient of one.
+
+    Args:
+        a, b: pairs (ours, theirs) of arrays of one dtype.
+        product: computes these sums from two arrays in float64.
+        terms: how many summands each of them has, at most, `extra` among them.
+        extra: magnitude of what is added to each sum, such as |bias|.
+    """
     info = np.finfo(a[0].dtype)
     (a1, a2), (b1, b2) = (tuple(m.astype(np.float64) for m in pair) for pair in (a, b))
-    k = a1.shape[1] + terms
-    passed_on = np.abs(a1 - a2) @ np.abs(b1) + np.abs(a2) @ np.abs(b1 - b2)  # (M,N)
-    summed = np.abs(a1) @ np.abs(b1) + np.abs(a2) @ np.abs(b2) + 2 * extra  # (M,N)
-    passed_on *= 1 + k * np.finfo(np.float64).eps  # this sum is rounded, too
-    # k * tiny: products too small for the format are lost, whole or in part
-    return passed_on + gamma(k, float(info.eps)) * summed + 2 * k * float(info.tiny)
+    passed_on = product(np.abs(a1 - a2), np.abs(b1)) + product(np.abs(a2), np.abs(b1 - b2))
+    summed = product(np.abs(a1), np.abs(b1)) + product(np.abs(a2), np.abs(b2)) + 2 * extra
+    passed_on *= 1 + terms * np.finfo(np.float64).eps  # this sum is rounded, too
+    # terms * tiny: products too small for the format are lost, whole or in part
+    return passed_on + gamma(terms, float(info.eps)) * summed + 2 * terms * float(info.tiny)
 
 
 def sum_band(dy):

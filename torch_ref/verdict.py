@@ -14,7 +14,8 @@ from functools import partial
 
 import numpy as np
 
-from torch_ref import rounding
+from torch_ref import rounding, trace
+from torch_ref.laws import LAWS
 
 MAX_LIMIT = 128  # eps, of the tensor's largest element
 NORM_LIMIT = 64  # eps, of the tensor's Euclidean norm
@@ -100,7 +101,7 @@ def compare_step(before, ours, theirs, optimiser):
     Args:
         before: {"W1": array, "vW1": array, ...}, from which both sides started.
         ours, theirs: the two traces.
-        optimiser: the `scratchnet.SGD`, for its lr, momentum and weight_decay.
+        optimiser: the `scratchnet.SGD`, for its network, lr, momentum and weight_decay.
     """
     verdicts = []
     for name, band in bands(before, ours, theirs, optimiser).items():
@@ -123,20 +124,6 @@ def bands(before, ours, theirs, optimiser):
     def pair(name):
         return ours[name], theirs[name]
 
-    def gap(name):
-        return np.abs(ours[name].astype(np.float64) - theirs[name])
-
-    def linear(x, i):
-        weights, bias = before[f"W{i}"], np.abs(before[f"b{i}"].astype(np.float64))
-        return rounding.product_band(pair(x), (weights, weights), extra=bias, terms=1)
-
-    def linear_dx(dy, i):
-        weights = before[f"W{i}"].T
-        return rounding.product_band(pair(dy), (weights, weights))
-
-    def linear_dw(x, dy):
-        return rounding.product_band(tuple(side.T for side in pair(x)), pair(dy))
-
     momentum, weight_decay = optimiser.momentum, optimiser.weight_decay
 
     def velocity(p):
@@ -149,24 +136,26 @@ def bands(before, ours, theirs, optimiser):
             pair(f"d{p}"), before[p], before[f"v{p}"], optimiser.lr, momentum, weight_decay
         )
 
-    last = sum(name.startswith("W") for name in before)
-    z = [None, *(f"z{i}" for i in range(1, last)), "logits"]  # what Linear number i returns
-    a = ["x", *(f"a{i}" for i in range(1, last))]  # what Linear number i + 1 takes
+    layers = list(optimiser.network.layers)
+    while not hasattr(layers[-1], "W"):  # the logits are the last sums; more is a mistake
+        layers.pop()
+    outputs = trace.layer_names(layers)
+    inputs = ["x", *outputs[:-1]]
+    numbers = np.cumsum([hasattr(layer, "W") for layer in layers]).tolist()
+    laws = [
+        LAWS[type(layer).__name__](pair, layer, x, f"d{y}", before[f"W{i}"], before[f"b{i}"])
+        for layer, x, y, i in zip(layers, inputs, outputs, numbers, strict=True)
+    ]
 
     law = {"x": None, "labels": None}
-    for i in range(1, last + 1):
-        law[z[i]] = partial(linear, a[i - 1], i)
-        if i < last:
-            law[a[i]] = partial(gap, z[i])
+    law |= {y: of["y"] for y, of in zip(outputs, laws, strict=True)}
     law["loss"] = lambda: rounding.loss_band(pair("logits"), theirs["labels"])
     law["dlogits"] = lambda: rounding.dlogits_band(pair("logits"), pair("dlogits"))
-    for i in range(last, 0, -1):
-        law[f"dW{i}"] = partial(linear_dw, a[i - 1], f"d{z[i]}")
-        law[f"db{i}"] = lambda dy=f"d{z[i]}": rounding.sum_band(pair(dy))
-        if i > 1:
-            law[f"da{i - 1}"] = partial(linear_dx, f"d{z[i]}", i)
-            law[f"dz{i - 1}"] = partial(gap, f"da{i - 1}")
-    for p in (f"{kind}{i}" for i in range(1, last + 1) for kind in "Wb"):
+    for x, i, of in reversed(list(zip(inputs, numbers, laws, strict=True))):
+        law |= {f"{kind}{i}": of[kind] for kind in ("dW", "db") if kind in of}
+        if x != "x":  # nobody needs the gradient of the images
+            law[f"d{x}"] = of["dx"]
+    for p in (f"{kind}{i}" for i in range(1, numbers[-1] + 1) for kind in "Wb"):
         if momentum:
             law[f"v{p}"] = partial(velocity, p)
         law[p] = partial(parameter, p)

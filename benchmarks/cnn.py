@@ -1,0 +1,125 @@
+"""The convolutional network beside the same in PyTorch: `python -m benchmarks cnn`.
+
+Epochs of both on one thread, in turn, in one process, from the same weights on the same batches;
+then the memory of a training run of ours, in a process of its own. cnn.json keeps every round, and
+for ours also the share of each layer.
+"""
+
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from statistics import median
+
+import numpy as np
+import threadpoolctl
+
+from benchmarks.harness import RESULTS, environment, save
+from scratchnet import SGD, data, softmax_cross_entropy
+from scratchnet.models import MODELS, RECIPES
+
+ROUNDS, IMAGES, BATCH = 5, 60_000, 32
+RECIPE = RECIPES["cnn"]
+
+
+def new_network():
+    return MODELS["cnn"](RECIPE["hidden"], rng=np.random.default_rng(0))
+
+
+def ours(x, labels, shares=None):
+    """Train an epoch; return the last loss and the seconds, and add those of each layer."""
+    network = new_network()
+    if shares is not None:
+        _watch(network, shares)
+    sgd = SGD(network, RECIPE["lr"], RECIPE["momentum"])
+    begin = time.perf_counter()
+    for images, targets in data.batches(x, labels, BATCH, seed=0, epoch=1):
+        loss, dlogits = softmax_cross_entropy(network.forward(images), targets)
+        network.backward(dlogits)
+        sgd.step()
+    return float(loss), time.perf_counter() - begin
+
+
+def theirs(x, labels):
+    """Train the same epoch in PyTorch; return the same."""
+    import torch
+    from torch import nn
+
+    from torch_ref.model import to_torch
+
+    torch.set_num_threads(1)
+    model, criterion = to_torch(new_network()), nn.CrossEntropyLoss()
+    sgd = torch.optim.SGD(model.parameters(), RECIPE["lr"], RECIPE["momentum"])
+    begin = time.perf_counter()
+    for images, targets in data.batches(x, labels, BATCH, seed=0, epoch=1):
+        loss = criterion(model(torch.from_numpy(images)), torch.from_numpy(targets))
+        sgd.zero_grad()
+        loss.backward()
+        sgd.step()
+    return loss.item(), time.perf_counter() - begin
+
+
+def _watch(network, shares):
+    """Add the seconds of every call to the shares, under the layer's number and class."""
+
+    def timed(method, name):
+        def call(*args, **kwargs):
+            begin = time.perf_counter()
+            result = method(*args, **kwargs)
+            shares[name] += time.perf_counter() - begin
+            return result
+
+        return call
+
+    for number, layer in enumerate(network.layers, start=1):
+        for way in ("forward", "backward"):
+            name = f"{number} {type(layer).__name__} {way}"
+            setattr(layer, way, timed(getattr(layer, way), name))
+
+
+def peak_megabytes(quick):
+    """The most memory that a training run of an epoch ever held."""
+    options = ["--dataset", "sample"] if quick else ["--dataset", "mnist"]
+    with tempfile.TemporaryDirectory() as run:
+        command = [sys.executable, "-m", "scratchnet.train", "--model", "cnn", "--epochs", "1"]
+        command += [*options, "--out", run, "--no-plots"]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    unit = 1 if sys.platform == "darwin" else 1024  # what getrusage counts in
+    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * unit / 1e6
+
+
+def main(quick=False, folder=RESULTS):
+    """Time both, check that they end at the same loss, and print the ratio and the shares."""
+    train = data.load("auto" if quick else "mnist").train
+    rounds, n_images = (1, 320) if quick else (ROUNDS, IMAGES)
+    x, labels = data.to_unit_interval(train.images[:n_images]), train.labels[:n_images]
+    seconds, shares = {"scratchnet": [], "torch": []}, defaultdict(float)
+    peak = peak_megabytes(quick)
+    with threadpoolctl.threadpool_limits(1):
+        ours(x[:320], labels[:320])  # compiles
+        theirs(x[:320], labels[:320])
+        for _ in range(rounds):
+            our_loss, taken = ours(x, labels)
+            seconds["scratchnet"].append(taken)
+            their_loss, taken = theirs(x, labels)
+            seconds["torch"].append(taken)
+            assert abs(our_loss - their_loss) < 0.1, "not the same network"
+        ours(x[:6400], labels[:6400], shares)
+    pairs = zip(seconds["scratchnet"], seconds["torch"], strict=True)
+    ratio = median(a / b for a, b in pairs)
+    for name, taken in seconds.items():
+        print(f"{name:10} {median(taken):.2f} s an epoch of {len(x):,}, median of {rounds} rounds")
+    print(f"ratio      {ratio:.3f}\npeak       {peak:.0f} MB")
+    for name, taken in sorted(shares.items(), key=lambda share: -share[1])[:8]:
+        print(f"{taken / sum(shares.values()):10.1%} {name}")
+    results = {
+        "environment": environment(),
+        "images": len(x),
+        "batch_size": BATCH,
+        "seconds": seconds,
+        "peak_mb": peak,
+        "shares": dict(shares),
+    }
+    print(f"written: {save('cnn', results, folder)}")

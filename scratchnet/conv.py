@@ -1,0 +1,249 @@
+"""Layers that know that an image is one: neighbours belong together, wherever they are.
+
+    x ---Conv2d---> z ---ReLU---> a ---MaxPool2d---> p ---Flatten---> rows for a Linear
+
+A convolution looks at every patch of an image with the same few weights. Lay each patch out as a
+column, and all of it is one matrix product (Chellapilla, Puri, Simard, "High Performance
+Convolutional Neural Networks for Document Processing", 2006, section 4.2):
+
+    unfold   images ──> patches, a column each        every pixel is copied to all patches it is in
+    fold     patches ──> images                       and gets back the sum of its copies
+
+Each is the transpose of the other, so that the way back through one is the other.
+
+The shapes are PyTorch's, (B,C,H,W). In memory the images of a batch lie innermost, as (C,H,W,B):
+then a slice of rows and columns is a few long runs of numbers, which NumPy moves fast.
+
+In the comments: B images in a batch, C channels in, O channels out, k by k kernels or windows on
+H by W pixels, in H' by W' places.
+"""
+
+import math
+from types import SimpleNamespace
+
+import numpy as np
+
+
+def places(length, size, stride):
+    """Return how many windows of a size fit into a length, every `stride` pixels, as in PyTorch.
+
+    What is left at the end and fills no window is not looked at.
+    """
+    return (length - size) // stride + 1
+
+
+def window(i, j, stride, height, width):
+    """Return the slices that pick pixel (i, j) of each of the height x width windows."""
+    return slice(i, i + stride * height, stride), slice(j, j + stride * width, stride)
+
+
+def unfold(x, size, stride, padding):
+    """Return the patches (C, k, k, H', W', B) of the images x (B, C, H, W), with zeros around."""
+    B, C, H, W = x.shape
+    padded = np.zeros((C, H + 2 * padding, W + 2 * padding, B), x.dtype)  # (C,H+2p,W+2p,B)
+    padded[:, padding : padding + H, padding : padding + W] = x.transpose(1, 2, 3, 0)  # (C,H,W,B)
+    height, width = (places(n, size, stride) for n in padded.shape[1:3])
+    patches = np.empty((C, size, size, height, width, B), x.dtype)  # (C,k,k,H',W',B)
+    for i, j in np.ndindex(size, size):
+        patches[:, i, j] = padded[:, *window(i, j, stride, height, width)]  # (C,H',W',B)
+    return patches
+
+
+def fold(patches, shape, stride, padding):
+    """Return images of the shape (B, C, H, W), each pixel the sum of its copies in the patches."""
+    B, C, H, W = shape
+    _, size, _, height, width, _ = patches.shape
+    padded = np.zeros((C, H + 2 * padding, W + 2 * padding, B), patches.dtype)  # (C,H+2p,W+2p,B)
+    for i, j in np.ndindex(size, size):
+        padded[:, *window(i, j, stride, height, width)] += patches[:, i, j]  # (C,H',W',B)
+    inner = padded[:, padding : padding + H, padding : padding + W]  # (C,H,W,B)
+    return inner.transpose(3, 0, 1, 2)  # (B,C,H,W)
+
+
+def largest(x, size, stride):
+    """Return the largest pixel of every window of x (B, C, H, W), and which of its k·k it is.
+
+    Both are (B, C, H', W'). Of equal pixels the first counts, row by row, and of NaNs the last.
+    """
+    height, width = (places(n, size, stride) for n in x.shape[2:])
+    y = np.copy(x[:, :, *window(0, 0, stride, height, width)])  # in the memory order of x
+    choice = np.zeros_like(y, np.uint16)  # (B,C,H',W')
+    for n, (i, j) in enumerate(np.ndindex(size, size)):
+        candidate = x[:, :, *window(i, j, stride, height, width)]  # (B,C,H',W')
+        choice[(candidate > y) | np.isnan(candidate)] = n
+        np.maximum(y, candidate, out=y)
+    return y, choice
+
+
+def spread(dy, choice, x, size, stride):
+    """Return dx, like x (B, C, H, W): each number of dy where `choice` has found its largest."""
+    dx = np.zeros_like(x, dy.dtype)  # (B,C,H,W)
+    for n, (i, j) in enumerate(np.ndindex(size, size)):
+        pixels = window(i, j, stride, *dy.shape[2:])
+        dx[:, :, *pixels] += np.where(choice == n, dy, dy.dtype.type(0))  # (B,C,H',W')
+    return dx
+
+
+# What moves numbers without computing any. scratchnet.kernels.images has the same, compiled.
+PLAIN = SimpleNamespace(fold=fold, largest=largest, spread=spread)
+
+
+class Conv2d:
+    """The same affine map of every patch, y = W * x + b, as `torch.nn.Conv2d` defines it.
+
+    With the patches P of x as columns, it is a product, and its gradients are those of a `Linear`:
+
+        y = W P + b        dW = dy Pᵀ        db = sum of dy over images and places
+        dP = Wᵀ dy         dx = fold(dP)
+
+    Attributes:
+        W: kernels (O, C, k, k); b: biases (O,). The optimiser changes them in place.
+        dW, db: their gradients, left here by `backward`; zeros before the first.
+    """
+
+    name = "conv"
+
+    def __init__(
+        self,
+        n_in,
+        n_out,
+        size,
+        *,
+        stride=1,
+        padding=0,
+        rng,
+        dtype=np.float32,
+        matmul=np.matmul,
+        moves=PLAIN,
+    ):
+        """Draw W and b from U(-1/√(C k²), 1/√(C k²)), as `torch.nn.Conv2d` does.
+
+        Args:
+            n_in, n_out: the numbers of channels C and O, at least 1.
+            size: the kernels' height and width k, at least 1.
+            stride: pixels from one patch to the next, at least 1.
+            padding: rows and columns of zeros around each image, at least 0.
+            rng, dtype, matmul: as in `Linear`.
+            moves: what folds, `PLAIN` or `scratchnet.kernels.images`.
+        """
+        if min(n_in, n_out, size, stride) < 1 or padding < 0:
+            raise ValueError(
+                f"Conv2d({n_in}, {n_out}, {size}, stride={stride}, padding={padding}): "
+                "all must be at least 1, and the padding at least 0"
+            )
+        bound = 1 / np.sqrt(n_in * size**2)
+        self.W = rng.uniform(-bound, bound, (n_out, n_in, size, size)).astype(dtype)  # (O,C,k,k)
+        self.b = rng.uniform(-bound, bound, n_out).astype(dtype)  # (O,)
+        self.dW = np.zeros_like(self.W)  # (O,C,k,k)
+        self.db = np.zeros_like(self.b)  # (O,)
+        self.stride = stride
+        self.padding = padding
+        self.matmul = matmul
+        self.moves = moves
+        self.shape, self.patches = (0, n_in, size, size), None  # no batch seen yet
+        self.output_shape = (0, n_out, 1, 1)
+
+    def forward(self, x):
+        """Return y (B, O, H', W') for x (B, C, H, W), H' = (H + 2 padding - k) // stride + 1.
+
+        ValueError if x has another number of channels or dtype, or is smaller than a kernel.
+        """
+        n_out, n_in, size, _ = self.W.shape
+        too_small = x.ndim == 4 and min(x.shape[2:]) + 2 * self.padding < size
+        if x.ndim != 4 or x.shape[1] != n_in or x.dtype != self.W.dtype or too_small:
+            raise ValueError(
+                f"Conv2d with kernels {self.W.shape} and padding {self.padding} takes x of shape "
+                f"(B, {n_in}, H, W), H and W at least {max(1, size - 2 * self.padding)}, and dtype "
+                f"{self.W.dtype}, not {x.shape} and {x.dtype}"
+            )
+        self.patches = None  # the new ones may lie in the memory of the old
+        patches = unfold(x, size, self.stride, self.padding)  # (C,k,k,H',W',B)
+        places = patches.shape[3:]  # (H',W',B)
+        self.shape = x.shape
+        self.patches = patches.reshape(n_in * size**2, math.prod(places))  # (Ckk,H'W'B)
+        y = self.matmul(self.W.reshape(n_out, -1), self.patches)  # (O,Ckk) @ (Ckk,H'W'B)
+        y += self.b[:, None]  # (O,H'W'B) + (O,1)
+        y = y.reshape(n_out, *places).transpose(3, 0, 1, 2)  # (B,O,H',W')
+        self.output_shape = y.shape
+        return y
+
+    def backward(self, dy, *, need_dx=True):
+        """Leave dW and db; return dx (B, C, H, W) for dy (B, O, H', W'), or None unless `need_dx`.
+
+        ValueError if dy has not the shape and dtype of the last output.
+        """
+        if dy.shape != self.output_shape or dy.dtype != self.W.dtype:
+            raise ValueError(
+                f"Conv2d with kernels {self.W.shape} takes dy of shape {self.output_shape} and "
+                f"dtype {self.W.dtype}, as its last output, not {dy.shape} and {dy.dtype}"
+            )
+        n_out, n_in, size, _ = self.W.shape
+        B, _, height, width = dy.shape
+        dy = dy.transpose(1, 2, 3, 0).reshape(n_out, height * width * B)  # (O,H'W'B)
+        dW = self.matmul(self.patches, dy.T)  # (Ckk,H'W'B) @ (H'W'B,O) -> (Ckk,O)
+        self.dW = dW.T.reshape(self.W.shape)  # (O,C,k,k)
+        self.db = dy.sum(axis=1)  # (O,H'W'B) -> (O,)
+        if not need_dx:
+            return None
+        dpatches = self.matmul(self.W.reshape(n_out, -1).T, dy)  # (Ckk,O) @ (O,H'W'B)
+        dpatches = dpatches.reshape(n_in, size, size, height, width, B)
+        return self.moves.fold(dpatches, self.shape, self.stride, self.padding)  # (B,C,H,W)
+
+
+class MaxPool2d:
+    """The largest pixel of every window, as `torch.nn.MaxPool2d` picks it.
+
+    Only that pixel has moved the output, so the gradient goes to it alone: of equal ones to the
+    first. A NaN counts as the largest, so that a fault stays visible.
+    """
+
+    def __init__(self, size, stride=None, *, moves=PLAIN):
+        """Args: height and width of the windows; pixels between them, by default their size."""
+        self.size, self.stride = size, size if stride is None else stride
+        if min(self.size, self.stride) < 1:
+            raise ValueError(f"MaxPool2d({size}, {stride}): both must be at least 1")
+        self.moves = moves
+        self.x, self.choice = None, np.empty((0, 1, 1, 1))  # no batch seen yet
+
+    def forward(self, x):
+        """Return y (B, C, H', W') for x (B, C, H, W), H' = (H - k) // stride + 1.
+
+        ValueError if x is smaller than a window.
+        """
+        if x.ndim != 4 or min(x.shape[2:]) < self.size:
+            raise ValueError(
+                f"MaxPool2d({self.size}) takes x of shape (B, C, H, W), H and W at least "
+                f"{self.size}, not {x.shape}"
+            )
+        self.x = x
+        y, self.choice = self.moves.largest(x, self.size, self.stride)
+        return y
+
+    def backward(self, dy):
+        """Return dx (B, C, H, W) for dy (B, C, H', W'); ValueError for another shape of dy."""
+        if dy.shape != self.choice.shape:
+            raise ValueError(
+                f"MaxPool2d takes dy of shape {self.choice.shape}, as its last output, "
+                f"not {dy.shape}"
+            )
+        return self.moves.spread(dy, self.choice, self.x, self.size, self.stride)
+
+
+class Flatten:
+    """The pixels of all channels as one row an image, in the order channel, row, column."""
+
+    def __init__(self):
+        self.shape = (0,)  # no batch seen yet
+
+    def forward(self, x):
+        """Return y (B, C·H·W) for x (B, C, H, W), or any other shape (B, ...)."""
+        self.shape = x.shape
+        return x.reshape(len(x), math.prod(x.shape[1:]))  # (B,CHW)
+
+    def backward(self, dy):
+        """Return dx, of the shape of the last x; ValueError if dy does not fit it."""
+        expected = (self.shape[0], math.prod(self.shape[1:]))
+        if dy.shape != expected:
+            raise ValueError(f"Flatten takes dy of shape {expected}, not {dy.shape}")
+        images_innermost = np.ascontiguousarray(dy.T).T  # (B,CHW), as what comes before wants it
+        return images_innermost.reshape(self.shape)  # (B,C,H,W)

@@ -1,0 +1,118 @@
+"""By what law each layer computes, and so how far its tensors may be apart, given its inputs.
+
+Every function returns {"y": band, "dx": band}, and "dW" and "db" where there are weights; a band is
+a function of no arguments, as most are never asked for. The sums are those of `rounding`; what a
+convolution sums up is PyTorch's to say, in float64.
+
+In the comments: B images, C channels in, O channels out; H, W and H', W' pixels in and out.
+"""
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+from torch.nn import grad
+
+from torch_ref import rounding, trace
+
+
+def linear(pair, layer, x, dy, W, b):
+    """Args: `pair` gives (ours, theirs) of a name; names of input and gradient; weights, bias."""
+    return {
+        "y": lambda: rounding.product_band(pair(x), (W, W), extra=_size(b), terms=1),  # (B,O)
+        "dW": lambda: rounding.product_band(tuple(side.T for side in pair(x)), pair(dy)),  # (I,O)
+        "db": lambda: rounding.sum_band(pair(dy)),  # (O,)
+        "dx": lambda: rounding.product_band(pair(dy), (W.T, W.T)),  # (B,I)
+    }
+
+
+def conv(pair, layer, x, dy, W, b):
+    """A sum over a patch, C·k·k products, for y; over images and places for dW; over O·k·k for dx.
+
+    The arguments are those of `linear`.
+    """
+    where = {"stride": layer.stride, "padding": layer.padding}
+
+    def images():
+        return tuple(side.reshape(layer.shape) for side in pair(x))  # (B,CHW) -> (B,C,H,W)
+
+    def rows(side):
+        return side.transpose(0, 2, 3, 1).reshape(-1, len(W))  # (B,O,H',W') -> (BH'W',O)
+
+    def forward(x, W):
+        return F.conv2d(x, W, **where)
+
+    def to_weights(x, dy):
+        return grad.conv2d_weight(x, W.shape, dy, **where)
+
+    def to_images(dy, W):
+        return grad.conv2d_input(layer.shape, W, dy, **where)
+
+    patch, places = W[0].size, pair("labels")[0].size * np.prod(layer.output_shape[2:])
+    bias = _size(b)[:, None, None]
+    return {
+        "y": lambda: rounding.bilinear_band(
+            images(), (W, W), _torch(forward), patch + 1, extra=bias
+        ),
+        "dW": lambda: rounding.bilinear_band(images(), pair(dy), _torch(to_weights), int(places)),
+        "db": lambda: rounding.sum_band(tuple(map(rows, pair(dy)))),
+        "dx": lambda: rounding.bilinear_band(
+            pair(dy), (W, W), _torch(to_images), W.size // W.shape[1]
+        ),
+    }
+
+
+def max_pool(pair, layer, x, dy, W, b):
+    """A maximum moves by no more than its window does; nothing is rounded.
+
+    The gradient goes to the pixel that we took: the other side was told to take the same. As no two
+    windows overlap, nothing is added up.
+    """
+
+    def back():
+        taken = trace.largest(layer, pair(x)[0])  # (B,C,H',W')
+        shape = pair(x)[0].shape
+        moved = np.zeros((*shape[:2], shape[2] * shape[3]))  # (B,C,HW)
+        flat = (*shape[:2], -1)
+        np.put_along_axis(moved, taken.reshape(flat), _gap(pair(dy)).reshape(flat), axis=2)
+        return moved.reshape(shape)  # (B,C,H,W)
+
+    def forward():
+        gap = torch.from_numpy(_gap(pair(x)))
+        return F.max_pool2d(gap, layer.size, layer.stride).numpy()  # (B,C,H',W')
+
+    return {"y": forward, "dx": back}
+
+
+def relu(pair, layer, x, dy, W, b):
+    """Nothing is rounded, and no slope is over 1."""
+    return {"y": lambda: _gap(pair(x)), "dx": lambda: _gap(pair(dy))}
+
+
+def flatten(pair, layer, x, dy, W, b):
+    """The same numbers in another shape."""
+    return {
+        "y": lambda: _gap(pair(x)).reshape(pair(dy)[1].shape),  # (B,CHW)
+        "dx": lambda: _gap(pair(dy)).reshape(pair(x)[1].shape),  # (B,C,H,W)
+    }
+
+
+LAWS = {
+    "Linear": linear,
+    "Conv2d": conv,
+    "MaxPool2d": max_pool,
+    "ReLU": relu,
+    "Flatten": flatten,
+}
+
+
+def _size(b):
+    return np.abs(b.astype(np.float64))
+
+
+def _gap(pair):
+    ours, theirs = pair
+    return np.abs(ours.astype(np.float64) - theirs)
+
+
+def _torch(function):
+    return lambda *arrays: function(*map(torch.from_numpy, arrays)).numpy()
