@@ -94,9 +94,10 @@ def _multiply_packed(A, B, C, add):
     n = B.shape[1]
     columns = VECTORS * lanes(C)
     contiguous = B.strides[1] * lanes(B) == VECTOR_BYTES
-    longest = min(K, DEPTH)
+    # As many rows as lie between two panels: none if no further block of A needs the first again.
+    apart = min(K, DEPTH) if m > HEIGHT else 0
     # `pack` writes whole squares: room for some rows more.
-    panels = aligned(C, (n + columns - 1) // columns * longest + lanes(C), columns)
+    panels = aligned(C, n // columns * apart + min(K, DEPTH) + lanes(C), columns)
     for k in range(0, max(K, 1), DEPTH):
         depth = min(DEPTH, K - k)
         more = add or k > 0
@@ -104,7 +105,7 @@ def _multiply_packed(A, B, C, add):
             for j in range(0, n, columns):
                 left, right, product = at(A, i, k), at(B, k, j), at(C, i, j)
                 rows, width = min(HEIGHT, m - i), min(columns, n - j)
-                panel = at(panels, j // columns * longest, 0)
+                panel = at(panels, j // columns * apart, 0)
                 if i > 0:
                     pass  # the panel has been copied
                 elif contiguous and width == columns and rows >= ROWS:
