@@ -1,4 +1,5 @@
-"""Every figure of a training run: what went in, how it learned, where it fails, what it looks at.
+"""Every figure: what went in, how it learned, where it fails, what it looks at; and how a search
+for better options went.
 
 Each function returns a `matplotlib.figure.Figure` of its own. No pyplot: without its global state
 no window is ever opened, no display is needed and no figure is left behind in memory.
@@ -9,12 +10,23 @@ figures can be read with any colour vision and in print.
 In the comments: N images, H hidden units, C classes.
 """
 
+import io
+
 import numpy as np
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from scratchnet.checkpoint import write_atomically
+
 BLUE, ORANGE, RED = "#0072B2", "#E69F00", "#D55E00"  # Okabe & Ito, "Color Universal Design" (2008)
+
+
+def save(figure, path):
+    """Write a figure as a PNG; OSError, and the old file whole, where that is not possible."""
+    png = io.BytesIO()
+    figure.savefig(png, dpi=120)
+    write_atomically(path, png.getvalue())
 
 
 def samples(images, labels):
@@ -131,4 +143,52 @@ def weights(W):
         shown = ax.imshow(column.reshape(28, 28), cmap="RdBu", vmin=-limit, vmax=limit)
     figure.colorbar(shown, ax=axes, shrink=0.5, label="weight")
     figure.suptitle(f"What {min(64, W.shape[1])} of {W.shape[1]} hidden units look at")
+    return figure
+
+
+def search_history(trials):
+    """Show how accurate each trial of a search was, and the best so far.
+
+    Args:
+        trials: dicts with `number`, `state` and `validation_accuracy` in [0, 1]; one that is
+            "pruned" ended early, one without an accuracy (None) is left out.
+    """
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    ax = figure.subplots()
+    for state, marker, colour in (("complete", "o", BLUE), ("pruned", "x", ORANGE)):
+        points = [
+            (trial["number"], 100 * trial["validation_accuracy"])
+            for trial in trials
+            if trial["state"] == state and trial["validation_accuracy"] is not None
+        ]
+        label = {"complete": "trained to the end", "pruned": "stopped early"}[state]
+        ax.plot(
+            *zip(*points, strict=True) if points else ([], []), marker, color=colour, label=label
+        )
+        if state == "complete":
+            numbers, scores = np.array(points).T
+            best = np.maximum.accumulate(scores)
+            ax.step(numbers, best, where="post", color=RED, label="best so far")
+            # Of the early and hopeless only the existence matters.
+            ax.set_ylim(max(0, best[-1] - 4), best[-1] + 0.3)
+    ax.set(title=f"The best trial reads {best[-1]:.2f} %", xlabel="trial")
+    ax.set_ylabel("validation images read right (%)")
+    ax.legend(frameon=False, loc="lower right")
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.grid(alpha=0.3)
+    ax.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+def importance(shares, n_trials):
+    """Show {option: share of what tells the best of so many trials from the others}, in [0, 1]."""
+    figure = Figure(figsize=(6, 3.6), layout="constrained")
+    ax = figure.subplots()
+    names = sorted(shares, key=shares.get)
+    bars = ax.barh(names, [100 * shares[name] for name in names], color=BLUE)
+    ax.bar_label(bars, fmt="%.0f %%", padding=3)
+    ax.margins(x=0.12)
+    ax.set(title=f"What tells the best tenth of {n_trials} trials from the rest")
+    ax.set_xlabel("importance (%)")
+    ax.spines[["top", "right"]].set_visible(False)
     return figure

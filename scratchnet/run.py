@@ -25,7 +25,16 @@ from tqdm import tqdm
 from scratchnet import __version__, checkpoint, cli
 
 # These options decide the weights, bit for bit: a resumed run takes them from its checkpoint.
-DECISIVE = ("batch_size", "lr", "momentum", "weight_decay", "hidden", "seed", "val_size")
+DECISIVE = (
+    "batch_size",
+    "lr",
+    "lr_decay",
+    "momentum",
+    "weight_decay",
+    "hidden",
+    "seed",
+    "val_size",
+)
 # These a resumed run takes over too, but may be told otherwise.
 INHERITED = ("epochs", "engine", "matmul", "threads")
 HISTORY = ("epoch", "train_loss", "val_loss", "val_accuracy", "seconds", "images_per_second")
@@ -136,7 +145,7 @@ class Run:
 
     def write_config(self):
         options = vars(self.options)
-        places = ("out", "resume")  # a resumed run leaves the files of one never stopped
+        places = ("out", "resume", "config")  # a resumed run leaves the files of one never stopped
         self._write_json(
             "config.json",
             {
@@ -170,9 +179,7 @@ class Run:
             "mistakes": plots.mistakes(test.images, test.labels, probabilities),
             "weights": plots.weights(self.network.linears[0].W),
         }.items():
-            png = io.BytesIO()
-            figure.savefig(png, dpi=120)
-            self._write(f"figures/{name}.png", png.getvalue())
+            plots.save(figure, self.folder / "figures" / f"{name}.png")
 
     def where_it_stopped(self, signum):
         command = ["python", "-m", "scratchnet.train", "--resume", str(self.model)]

@@ -6,6 +6,7 @@ stands around those five lines reads options, keeps the books and tells what is 
 
 import argparse
 import importlib.metadata
+import json
 import math
 
 import numpy as np
@@ -23,6 +24,7 @@ DEFAULTS = {
     "epochs": 10,
     "batch_size": 32,
     "lr": 0.1,
+    "lr_decay": 1.0,
     "momentum": 0.0,
     "weight_decay": 0.0,
     "hidden": [128, 64],
@@ -35,6 +37,7 @@ DEFAULTS = {
     "matmul": "numpy",
     "threads": 1,
     "out": None,
+    "config": None,
     "resume": None,
     "no_plots": False,
     "dry_run": False,
@@ -116,6 +119,7 @@ def fit(run, train, validation):
     x_val = data.to_unit_interval(validation.images)  # (V,784)
     with GracefulStop() as stop:
         for epoch in range(run.epoch, options.epochs + 1):
+            run.optimiser.lr = options.lr * options.lr_decay ** (epoch - 1)
             progress = Progress(
                 f"Epoch [{epoch}/{options.epochs}]",
                 len(train.labels),
@@ -141,6 +145,8 @@ def fit(run, train, validation):
 def main(argv=None):
     """Run the command; the errors it raises are those that `cli.run` knows."""
     given = parse(argv)
+    if "config" in given:
+        given = read_config(given["config"]) | given
     tensors, state = checkpoint.load(given["resume"]) if "resume" in given else (None, None)
     options = argparse.Namespace(**DEFAULTS | recorded(state, given) | given)
     if options.dataset == "sample" and options.data_dir:
@@ -259,7 +265,7 @@ def recorded(state, given):
     """
     if state is None:
         return {}
-    config = state["config"]
+    config = DEFAULTS | state["config"]  # an older checkpoint may not know every option
     contradictions = [
         f"--{name.replace('_', '-')} {given[name]} (there {config[name]})"
         for name in DECISIVE
@@ -273,10 +279,39 @@ def recorded(state, given):
     return {name: config[name] for name in DECISIVE + INHERITED} | dataset
 
 
-def parse(argv):
+def read_config(path):
+    """Return the options in a JSON file such as {"lr": 0.05, "hidden": [512, 256]}.
+
+    Each is checked as on the command line; null and false stand for one that is not given.
+
+    Raises:
+        cli.UsageError: no such file, no JSON object, or a key that is no option.
+    """
+    try:
+        with open(path, encoding="utf-8") as file:
+            config = json.load(file)
+    except (OSError, ValueError) as error:
+        raise cli.UsageError(f"--config: {path} cannot be read as JSON: {error}") from error
+    if not isinstance(config, dict):
+        raise cli.UsageError(f"--config: {path} holds no JSON object of options")
+    argv = []
+    for name, value in config.items():
+        if name not in DEFAULTS or name == "config":
+            raise cli.UsageError(f"--config: {path}: {name!r} is no option of this command")
+        flag = f"--{name.replace('_', '-')}"
+        if value is True:
+            argv.append(flag)
+        elif isinstance(value, list):
+            argv += [flag, *map(str, value)]
+        elif value is not None and value is not False:
+            argv.append(f"{flag}={value}")
+    return parse(argv, prog=str(path))
+
+
+def parse(argv, prog="python -m scratchnet.train"):
     """Return the options that stand on the command line, and only those."""
     parser = cli.Parser(
-        prog="python -m scratchnet.train",
+        prog=prog,
         description="Train a network written by hand in NumPy on MNIST.",
         argument_default=argparse.SUPPRESS,
         allow_abbrev=False,
@@ -293,6 +328,7 @@ def parse(argv):
     option("--epochs", "times around the training images", type=whole(1), metavar="N")
     option("--batch-size", "images in a batch", type=whole(1), metavar="N")
     option("--lr", "learning rate", type=real(0, exclusive=True))
+    option("--lr-decay", "lr is multiplied by it after each epoch", type=real(0, 1, exclusive=True))
     option("--momentum", "share of the last step that is kept", type=real(0))
     option("--weight-decay", "pull of the weights towards 0", type=real(0))
     option("--hidden", "widths of the hidden layers", type=whole(1), nargs="*", metavar="N")
@@ -305,6 +341,7 @@ def parse(argv):
     option("--matmul", "kernel of the matrix products", metavar="NAME")
     option("--threads", "threads of the matrix products", type=whole(1, cli.cores()), metavar="N")
     option("--out", "folder of the run; default: runs/DATE-TIME", type=cli.path, metavar="DIR")
+    option("--config", "JSON of options; the command line wins", type=cli.path, metavar="FILE")
     option("--resume", "go on from a model.safetensors", type=cli.path, metavar="FILE")
     option("--no-plots", "draw no figures", action="store_true")
     option("--dry-run", "one batch, to see that all works; leaves no file", action="store_true")
