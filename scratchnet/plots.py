@@ -20,6 +20,7 @@ from matplotlib.ticker import MaxNLocator
 from scratchnet.checkpoint import write_atomically
 
 BLUE, ORANGE, RED = "#0072B2", "#E69F00", "#D55E00"  # Okabe & Ito, "Color Universal Design" (2008)
+SERIES = (BLUE, RED, "#009E73", "#CC79A7", "#56B4E9")  # of that palette too, for lines side by side
 
 
 def save(figure, path):
@@ -143,6 +144,56 @@ def weights(W):
         shown = ax.imshow(column.reshape(28, 28), cmap="RdBu", vmin=-limit, vmax=limit)
     figure.colorbar(shown, ax=axes, shrink=0.5, label="weight")
     figure.suptitle(f"What {min(64, W.shape[1])} of {W.shape[1]} hidden units look at")
+    return figure
+
+
+def degraded_digits(images):
+    """Show the first digits as they are and degraded: a row a degradation, a column a strength.
+
+    Args:
+        images: {(name, strength): uint8 (N, 28, 28)}, first of all the clean ones.
+    """
+    (_, clean), *rest = images.items()
+    names = list(dict.fromkeys(name for (name, _), _ in rest))
+    n_columns = 1 + len(rest) // len(names)
+    figure = Figure(figsize=(1.25 * n_columns, 1.4 * len(names)), layout="constrained")
+    for i, (name, axes) in enumerate(
+        zip(names, figure.subplots(len(names), n_columns), strict=True)
+    ):
+        digit = (2 * i + 2) % len(clean)  # another in each row
+        row = [("clean", clean)] + [(strength, x) for (n, strength), x in rest if n == name]
+        for ax, (title, x) in zip(axes, row, strict=True):
+            ax.imshow(x[digit], cmap="gray_r", vmin=0, vmax=255)
+            ax.set_title(title, fontsize=9)
+            ax.set(xticks=[], yticks=[])
+        axes[0].set_ylabel(name)
+    return figure
+
+
+def robustness(scores, names):
+    """Show accuracy over the strength of each degradation, a line a network.
+
+    Args:
+        scores: {(name, strength): [accuracy of each network in [0, 1]]}, the clean ones first;
+        names: of the networks.
+    """
+    from scratchnet.degrade import DEGRADATIONS
+
+    figure = Figure(figsize=(10, 6), layout="constrained")
+    (_, clean), *_ = scores.items()
+    for ax, (kind, (_, strengths, unit)) in zip(
+        figure.subplots(2, 3, sharey=True).flat, DEGRADATIONS.items(), strict=True
+    ):
+        for i, name in enumerate(names):
+            y = [100 * clean[i], *(100 * scores[kind, strength][i] for strength in strengths)]
+            style = {"marker": "os^Dv"[i % 5], "color": SERIES[i % len(SERIES)]}
+            ax.plot([0, *strengths], y, label=name, **style)
+        ax.set(title=kind, xlabel=unit, ylim=(0, 102))
+        ax.grid(alpha=0.3)
+        ax.spines[["top", "right"]].set_visible(False)
+    for ax in figure.axes[::3]:
+        ax.set_ylabel("test images read right (%)")
+    figure.axes[0].legend(frameon=False, loc="lower left")
     return figure
 
 

@@ -34,6 +34,7 @@ DECISIVE = (
     "hidden",
     "seed",
     "val_size",
+    "augment",
 )
 # These a resumed run takes over too, but may be told otherwise.
 INHERITED = ("epochs", "engine", "matmul", "threads")

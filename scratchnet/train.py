@@ -32,6 +32,7 @@ DEFAULTS = {
     "dataset": "auto",
     "data_dir": None,
     "val_size": None,
+    "augment": False,
     "log_interval": 500,
     "engine": "layered",
     "matmul": "numpy",
@@ -60,6 +61,9 @@ def layered(run, train):
     x, labels = data.to_unit_interval(train.images), train.labels  # (N,784), (N,)
 
     def go_around(epoch, progress):
+        nonlocal x
+        if run.options.augment:
+            x = data.to_unit_interval(augmented(train.images, seed, epoch))
         start = progress.batch
         batches = data.batches(x, labels, batch_size, seed=seed, epoch=epoch, start=start)
         # overflow needs no warning beside the error that `record` raises
@@ -80,6 +84,8 @@ def fused(run, train):
     print(f"        {origin} in {engine.seconds:.1f} s")
 
     def go_around(epoch, progress):
+        if run.options.augment:
+            engine.show(augmented(train.images, seed, epoch))
         order = data.shuffled(len(train.labels), seed=seed, epoch=epoch)  # (N,)
         order = order[progress.batch * batch_size :]
         for chunk in progress.watch(engine.chunks(order)):
@@ -87,6 +93,13 @@ def fused(run, train):
                 progress.record(loss, n_images)
 
     return go_around
+
+
+def augmented(images, seed, epoch):
+    """Return the training images uint8 (N, 28, 28) as `--augment` has an epoch see them."""
+    from scratchnet import degrade  # only here: SciPy's filters take a while to import
+
+    return degrade.augmented(images, seed=seed, epoch=epoch)
 
 
 ENGINES = {"layered": layered, "fused": fused}
@@ -188,6 +201,8 @@ def introduce(run, train, validation):
     )
     if dataset.notice:
         print(f"        {dataset.notice}")
+    if options.augment:
+        print("        anew in each epoch: as they are, or degraded mildly in one of six ways")
     print(f"net     {'-'.join(map(str, (784, *options.hidden, 10)))}, float32, ReLU between")
     for i, layer in enumerate(run.network.linears, start=1):
         n_in, n_out = layer.W.shape
@@ -336,6 +351,7 @@ def parse(argv, prog="python -m scratchnet.train"):
     option("--dataset", "auto: mnist, or else the sample", choices=("auto", "mnist", "sample"))
     option("--data-dir", "folder of the IDX files, gzipped or not", type=cli.path, metavar="DIR")
     option("--val-size", "images held out; default: 5,000 of MNIST", type=whole(0), metavar="N")
+    option("--augment", "degrade most images mildly, anew in each epoch", action="store_true")
     option("--log-interval", "batches between two losses shown", type=whole(1), metavar="N")
     option("--engine", "fused: an epoch in one compiled function", choices=ENGINES)
     option("--matmul", "kernel of the matrix products", metavar="NAME")

@@ -12,12 +12,15 @@ finds its trial given up, and its result is dropped.
 """
 
 import time
+from contextlib import contextmanager
 
 import numpy as np
 import optuna
-import sqlalchemy.exc
 from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from scratchnet import cli
 
@@ -34,27 +37,38 @@ def open_study(storage, name):
 
     Raises:
         cli.UsageError: no URL, or a file that is no journal.
-        OSError: it cannot be reached or written.
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    shown = storage if "://" not in storage else storage.partition("://")[0] + "://…"  # no password
     try:
-        if "://" not in storage:
-            journal = optuna.storages.journal.JournalFileBackend(storage)
-            storage = optuna.storages.JournalStorage(journal)
         return optuna.create_study(
-            storage=storage,
+            storage=storage if is_url(storage) else JournalStorage(JournalFileBackend(storage)),
             study_name=name,
             direction="maximize",
             load_if_exists=True,
             # Two epochs are too few to judge a trial by, and four trials to judge the others by.
             pruner=optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=2),
         )
-    except (sqlalchemy.exc.ArgumentError, ValueError, LookupError, AssertionError) as error:
-        raise cli.UsageError(f"--storage {shown} is no storage of Optuna") from error
-    except (sqlalchemy.exc.SQLAlchemyError, StorageInternalError, ImportError) as error:
+    except (ArgumentError, ValueError, TypeError, LookupError, AssertionError) as error:
+        raise cli.UsageError(f"--storage {shown(storage)} is no storage of Optuna") from error
+
+
+@contextmanager
+def reachable(storage):
+    """Turn what goes wrong with a database within `with` into an OSError of one line."""
+    try:
+        yield
+    except (SQLAlchemyError, StorageInternalError, ImportError) as error:
         reason = str(error.__cause__ or error).splitlines()[0]
-        raise OSError(f"--storage {shown} cannot be used: {reason}") from error
+        raise OSError(f"--storage {shown(storage)} cannot be used: {reason}") from error
+
+
+def is_url(storage):
+    return "://" in storage
+
+
+def shown(storage):
+    """Return a storage as it may be printed: a URL may hold a password."""
+    return f"{storage.partition('://')[0]}://..." if is_url(storage) else storage
 
 
 class Worker:

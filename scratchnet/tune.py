@@ -86,12 +86,12 @@ def train_and_validate(trial, options, train, validation):
 
 def work(options):
     """Do trials of the study until `options.trials` are done, by whomever; return the study."""
-    from scratchnet.trials import Worker, open_study
+    from scratchnet.trials import Worker, open_study, reachable
 
     dataset, train, validation = prepare(options)
-    study = open_study(options.storage, study_name(dataset, options))
-    worker = Worker(study, options.trials, patience=options.patience, seed=options.seed)
-    with threadpoolctl.threadpool_limits(1, "blas"):
+    with threadpoolctl.threadpool_limits(1, "blas"), reachable(options.storage):
+        study = open_study(options.storage, study_name(dataset, options))
+        worker = Worker(study, options.trials, patience=options.patience, seed=options.seed)
         for trial in worker.work(lambda t: train_and_validate(t, options, train, validation)):
             print(describe(trial))
     return study
@@ -183,6 +183,8 @@ def main(argv=None):
     options = parse(argv)
     try:
         import optuna
+
+        from scratchnet.trials import shown
     except ImportError as error:
         raise OSError('the search needs Optuna: pip install "scratchnet[tune]"') from error
     folder = Path(options.out)
@@ -207,15 +209,23 @@ def main(argv=None):
     begin = time.perf_counter()
     for job in jobs:
         job.start()
-    study = work(options)
-    for job in jobs:
-        job.join()
+    try:
+        study = work(options)
+        for job in jobs:
+            job.join()
+    except (KeyboardInterrupt, cli.Stopped) as stop:
+        raise cli.Stopped(
+            getattr(stop, "signum", signal.SIGINT),
+            f"stopped; the trials are kept: go on with --storage {shown(options.storage)}",
+        ) from None
+    if lost := sum(job.exitcode != 0 for job in jobs):
+        print(f"lost    {lost} of {options.jobs} processes; the others did their trials")
     best = write_results(study, options)
+    print(f"best    {describe(best)}")
+    print(f"files   best.json, trials.csv, history.png, importance.png in {folder}")
     print(
-        f"best    trial {best.number}: {best.value:.2%} of the validation images, {describe(best)}"
+        f"        {time.perf_counter() - begin:.0f} s; the test images have not been looked at yet:"
     )
-    print(f"files   {', '.join(sorted(path.name for path in folder.iterdir()))} in {folder}")
-    print(f"        {time.perf_counter() - begin:.0f} s; the test images have not been looked at:")
     print(f"        python -m scratchnet.train --config {folder / 'best.json'}")
 
 
