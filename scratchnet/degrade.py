@@ -39,9 +39,10 @@ def shift(images, distance, rng):
     """Move each digit so many pixels in a direction of its own; what comes in is black."""
     angles = rng.uniform(0, 2 * np.pi, len(images))  # (N,)
     steps = distance * np.stack([np.sin(angles), np.cos(angles)], axis=1)  # (N,2)
-    return np.stack(
-        [ndimage.shift(image, step, order=1) for image, step in zip(images, steps, strict=True)]
-    )
+    moved = np.empty_like(images)
+    for image, step, out in zip(images, steps, moved, strict=True):
+        ndimage.shift(image, step, out, order=1)
+    return moved
 
 
 def rotate(images, angle, rng):

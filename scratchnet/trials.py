@@ -11,6 +11,8 @@ one that has not for `patience` seconds. So no clocks are compared. A worker tha
 finds its trial given up, and its result is dropped.
 """
 
+import os
+import platform
 import time
 from contextlib import contextmanager
 
@@ -112,6 +114,7 @@ class Worker:
             if self.is_surplus(trial):
                 self.study.tell(trial, state=TrialState.FAIL)
                 continue
+            trial.set_user_attr("process", f"{platform.node()}:{os.getpid()}")
             # A generator for each trial, as workers with equal generators would draw equal trials.
             seed = np.random.SeedSequence((self.seed, trial.number)).generate_state(1)[0]
             self.study.sampler = optuna.samplers.TPESampler(seed=int(seed), constant_liar=True)

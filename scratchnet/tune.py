@@ -31,7 +31,7 @@ from scratchnet.network import MLP
 from scratchnet.optim import SGD
 from scratchnet.train import DEFAULTS, evaluate, split
 
-FINISHED = ("number", "state", "validation_accuracy", "epochs", "seconds")
+RESULT = ("number", "state", "validation_accuracy", "epochs", "seconds", "process")
 
 
 def draw(trial):
@@ -127,20 +127,26 @@ def child(options):
 
 
 def row(trial):
-    """Return a trial as a row of the table: what came of it, and what was drawn."""
+    """Return a finished trial as a row of the table: what came of it, and what was drawn."""
     drawn = {
         name: float(f"{value:.3g}") if isinstance(value, float) else value
         for name, value in trial.params.items()
     }
-    duration = trial.duration.total_seconds() if trial.duration else None
-    result = (trial.number, trial.state.name.lower(), trial.value, len(trial.intermediate_values))
-    return dict(zip(FINISHED, (*result, duration), strict=True)) | drawn
+    result = (
+        trial.number,
+        trial.state.name.lower(),
+        trial.value,
+        len(trial.intermediate_values),
+        round(trial.duration.total_seconds(), 1),
+        trial.user_attrs.get("process"),
+    )
+    return dict(zip(RESULT, result, strict=True)) | drawn
 
 
 def describe(trial):
     """Return one line on a finished trial."""
     cells = row(trial)
-    number, state, score, epochs, seconds = (cells.pop(name) for name in FINISHED)
+    number, state, score, epochs, seconds, _ = (cells.pop(name) for name in RESULT)
     score = f"{score:6.2%}" if score is not None else "     -"
     drawn = ", ".join(f"{name} {value}" for name, value in cells.items())
     return f"trial {number:3}  {score}  {state} after {epochs} epochs, {seconds:.0f} s: {drawn}"
