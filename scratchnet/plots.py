@@ -1,5 +1,4 @@
-"""Every figure: what went in, how it learned, where it fails, what it looks at; and how a search
-for better options went.
+"""Every figure: what went in, how it learned, where it fails, what it looks at, what it withstands.
 
 Each function returns a `matplotlib.figure.Figure` of its own. No pyplot: without its global state
 no window is ever opened, no display is needed and no figure is left behind in memory.

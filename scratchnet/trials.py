@@ -9,6 +9,14 @@ to heartbeats in a database, and for files to nobody. Here, for both alike, a tr
 alive: each worker notes on its own clock when the trials of the others last got on, and gives up
 one that has not for `patience` seconds. So no clocks are compared. A worker that was only asleep
 finds its trial given up, and its result is dropped.
+
+What the storages promise, and what of it `tests/test_tune.py` shows by killing a process:
+
+    a file               processes on one machine (shown) or with one shared folder, by a lock
+                         beside the file; one killed while it holds the lock stops the others for
+                         30 s; a power cut within a write may leave half a line at the end
+    sqlite:///FILE       transactions; processes on one machine only (shown)
+    postgresql, mysql    transactions, over a network; their drivers are installed separately
 """
 
 import os
@@ -78,7 +86,8 @@ class Worker:
 
     Args:
         study: from `open_study`, of this process alone.
-        patience: seconds after which another's trial is given up, if it reports nothing.
+        patience: seconds after which another's trial is given up, if it reports nothing: far more
+            than an epoch takes.
         seed: with the number of a trial, what the sampler draws it from.
     """
 

@@ -17,6 +17,7 @@ import io
 import json
 import multiprocessing
 import signal
+import sys
 import time
 import warnings
 from pathlib import Path
@@ -72,7 +73,9 @@ def train_and_validate(trial, options, train, validation):
     x_val = data.to_unit_interval(validation.images)  # (V,784)
     for epoch in range(1, options.epochs + 1):
         sgd.lr = drawn["lr"] * drawn["lr_decay"] ** (epoch - 1)
-        engine.train(data.shuffled(len(train.labels), seed=options.seed, epoch=epoch))
+        order = data.shuffled(len(train.labels), seed=options.seed, epoch=epoch)  # (N,)
+        for chunk in engine.chunks(order):
+            engine.train(chunk)
         try:
             _, p = evaluate(network, x_val, validation.labels)  # (V,10)
         except cli.NumericError as error:
@@ -84,11 +87,10 @@ def train_and_validate(trial, options, train, validation):
     return score
 
 
-def work(options):
+def work(options, dataset, train, validation):
     """Do trials of the study until `options.trials` are done, by whomever; return the study."""
     from scratchnet.trials import Worker, open_study, reachable
 
-    dataset, train, validation = prepare(options)
     with threadpoolctl.threadpool_limits(1, "blas"), reachable(options.storage):
         study = open_study(options.storage, study_name(dataset, options))
         worker = Worker(study, options.trials, patience=options.patience, seed=options.seed)
@@ -123,7 +125,10 @@ def child(options):
     """Be one job of several: the parent alone answers Ctrl-C, and ends this process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    work(options)
+    try:
+        work(options, *prepare(options))
+    except (OSError, MemoryError, *cli.EXIT_CODES) as error:
+        sys.exit(f"a process of the search has ended: {error}")
 
 
 def row(trial):
@@ -190,13 +195,13 @@ def main(argv=None):
     try:
         import optuna
 
-        from scratchnet.trials import shown
+        from scratchnet.trials import reachable, shown
     except ImportError as error:
         raise OSError('the search needs Optuna: pip install "scratchnet[tune]"') from error
+    dataset, train, validation = prepare(options)
     folder = Path(options.out)
     folder.mkdir(parents=True, exist_ok=True)
     options.storage = options.storage or str(folder / "study.journal")
-    dataset, train, validation = prepare(options)
     print(
         f"data    {dataset.name}: {len(train.labels):,} training and {len(validation.labels):,} "
         f"validation images, from {dataset.origin}"
@@ -216,7 +221,7 @@ def main(argv=None):
     for job in jobs:
         job.start()
     try:
-        study = work(options)
+        study = work(options, dataset, train, validation)
         for job in jobs:
             job.join()
     except (KeyboardInterrupt, cli.Stopped) as stop:
@@ -226,12 +231,11 @@ def main(argv=None):
         ) from None
     if lost := sum(job.exitcode != 0 for job in jobs):
         print(f"lost    {lost} of {options.jobs} processes; the others did their trials")
-    best = write_results(study, options)
+    with reachable(options.storage):
+        best = write_results(study, options)
     print(f"best    {describe(best)}")
     print(f"files   best.json, trials.csv, history.png, importance.png in {folder}")
-    print(
-        f"        {time.perf_counter() - begin:.0f} s; the test images have not been looked at yet:"
-    )
+    print(f"        {time.perf_counter() - begin:.0f} s; the test images are unseen so far; next:")
     print(f"        python -m scratchnet.train --config {folder / 'best.json'}")
 
 
@@ -252,7 +256,7 @@ def parse(argv):
     option("--epochs", "of each trial", 15, type=whole(1), metavar="N")
     option("--jobs", "processes at work", 2, type=whole(1), metavar="N")
     option("--storage", "URL of a database or a file, for many machines", None, type=cli.path)
-    option("--patience", "seconds until a silent trial is given up", 60, type=cli.real_number(1))
+    option("--patience", "seconds until a trial is given up", 120, type=cli.real_number(1))
     option("--out", "folder of the files", f"runs/tune-{time.strftime('%Y-%m-%d-%H%M%S')}")
     for name in ("seed", "val_size"):
         option(f"--{name.replace('_', '-')}", "as in training", DEFAULTS[name], type=whole(0))
