@@ -200,30 +200,29 @@ def search_history(trials):
     """Show how accurate each trial of a search was, and the best so far.
 
     Args:
-        trials: dicts with `number`, `state` and `validation_accuracy` in [0, 1]; one that is
-            "pruned" ended early, one without an accuracy (None) is left out.
+        trials: dicts with `number`, `state` and `validation_accuracy` in [0, 1] or None. At least
+            one is "complete"; those "pruned" ended early; others are left out.
     """
-    figure = Figure(figsize=(7, 4), layout="constrained")
-    ax = figure.subplots()
-    for state, marker, colour in (("complete", "o", BLUE), ("pruned", "x", ORANGE)):
-        points = [
+
+    def points(state):
+        found = [
             (trial["number"], 100 * trial["validation_accuracy"])
             for trial in trials
             if trial["state"] == state and trial["validation_accuracy"] is not None
         ]
-        label = {"complete": "trained to the end", "pruned": "stopped early"}[state]
-        ax.plot(
-            *zip(*points, strict=True) if points else ([], []), marker, color=colour, label=label
-        )
-        if state == "complete":
-            numbers, scores = np.array(points).T
-            best = np.maximum.accumulate(scores)
-            ax.step(numbers, best, where="post", color=RED, label="best so far")
-            # Of the early and hopeless only the existence matters.
-            ax.set_ylim(max(0, best[-1] - 4), best[-1] + 0.3)
+        return np.array(found).reshape(-1, 2).T  # numbers (T,), accuracies (T,)
+
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    ax = figure.subplots()
+    numbers, scores = points("complete")
+    best = np.maximum.accumulate(scores)
+    ax.plot(numbers, scores, "o", color=BLUE, label="trained to the end")
+    ax.step(numbers, best, where="post", color=RED, label="best so far")
+    ax.plot(*points("pruned"), "x", color=ORANGE, label="stopped early")
+    ax.set_ylim(max(0, best[-1] - 4), best[-1] + 0.3)  # the hopeless ones would flatten the rest
     ax.set(title=f"The best trial reads {best[-1]:.2f} %", xlabel="trial")
     ax.set_ylabel("validation images read right (%)")
-    ax.legend(frameon=False, loc="lower right")
+    figure.legend(frameon=False, loc="outside lower center", ncols=3)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.grid(alpha=0.3)
     ax.spines[["top", "right"]].set_visible(False)

@@ -252,7 +252,7 @@ def parse(argv):
         shown = "" if default is None else f" (default: {default})"
         parser.add_argument(flag, help=help + shown, default=default, **kwargs)
 
-    option("--trials", "done in the end, by all processes", 50, type=whole(1), metavar="N")
+    option("--trials", "done in the end, by all processes", 40, type=whole(1), metavar="N")
     option("--epochs", "of each trial", 15, type=whole(1), metavar="N")
     option("--jobs", "processes at work", 2, type=whole(1), metavar="N")
     option("--storage", "URL of a database or a file, for many machines", None, type=cli.path)
