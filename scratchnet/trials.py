@@ -102,12 +102,10 @@ class Worker:
         """Yield each trial after `objective(trial)` has returned its value or pruned it."""
         for trial in self.claims():
             try:
-                outcome = {"values": objective(trial)}
-            except optuna.TrialPruned:
-                outcome = {"state": TrialState.PRUNED}
-            except UpdateFinishedTrialError:  # it could not report: another took it for dead
+                told = self.study.tell(trial, **outcome(objective, trial), skip_if_finished=True)
+            except UpdateFinishedTrialError:  # another worker has taken it for dead
                 continue
-            yield self.study.tell(trial, **outcome, skip_if_finished=True)
+            yield told
 
     def claims(self):
         """Yield trials to do; wait while the last ones are under way, lest their workers die."""
@@ -153,3 +151,11 @@ class Worker:
                 continue  # it came to its end after all, or another worker was quicker
             self.study.enqueue_trial(trial.params, user_attrs={"again": trial.number})
             print(f"trial {trial.number:3}  nothing heard of it: queued again")
+
+
+def outcome(objective, trial):
+    """Return what to tell of a trial: its value, or that it was pruned."""
+    try:
+        return {"values": objective(trial)}
+    except optuna.TrialPruned:
+        return {"state": TrialState.PRUNED}

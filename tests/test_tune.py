@@ -264,7 +264,7 @@ class TestAMistake:
 
 def test_ctrl_c_names_the_way_to_go_on(digits_folder, tmp_path):
     with start(digits_folder, tmp_path / "study.journal", tmp_path / "out") as process:
-        process.stdout.readline()
+        next(line for line in process.stdout if line.startswith(b"trial"))
         process.send_signal(signal.SIGINT)
         _, stderr = process.communicate(timeout=60)
     assert process.returncode == 130
