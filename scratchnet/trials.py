@@ -19,15 +19,17 @@ What the storages promise, and what of it `tests/test_tune.py` shows by killing 
     postgresql, mysql    transactions, over a network; their drivers are installed separately
 """
 
+import json
 import os
 import platform
 import time
 from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 import optuna
 from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
-from optuna.storages import JournalStorage
+from optuna.storages import JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
@@ -51,7 +53,7 @@ def open_study(storage, name):
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     try:
         return optuna.create_study(
-            storage=storage if is_url(storage) else JournalStorage(JournalFileBackend(storage)),
+            storage=open_database(storage) if is_url(storage) else open_journal(storage),
             study_name=name,
             direction="maximize",
             load_if_exists=True,
@@ -60,6 +62,21 @@ def open_study(storage, name):
         )
     except (ArgumentError, ValueError, TypeError, LookupError, AssertionError) as error:
         raise cli.UsageError(f"--storage {shown(storage)} is no storage of Optuna") from error
+
+
+def open_database(url):
+    """Return Optuna's storage in a database; SQLite waits for the other writers, a minute long."""
+    waiting = {"connect_args": {"timeout": 60}} if url.startswith("sqlite") else {}
+    return RDBStorage(url, engine_kwargs=waiting)
+
+
+def open_journal(path):
+    """Return Optuna's storage in a file, new or its own: to any other it would append."""
+    if Path(path).exists():
+        with Path(path).open("rb") as file:
+            if first_line := file.readline():
+                json.loads(first_line)["op_code"]  # raises what `open_study` knows
+    return JournalStorage(JournalFileBackend(path))
 
 
 @contextmanager
