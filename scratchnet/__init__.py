@@ -12,6 +12,10 @@ models      the networks that the commands know
 train       the loop, and the command `python -m scratchnet.train`
 predict     the command that reads a digit from an image file
 checkpoint  a trained network as a file, whole or not at all
+degrade     digits made hard to read
+robustness  the command that measures trained networks on those
+tune        the command that searches for better options of training
+trials      how many processes share that search
 plots       every figure
 kernels     one function, np.matmul, made faster step by step
 """

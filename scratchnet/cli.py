@@ -95,13 +95,14 @@ def whole_number(low, high=None):
     return parse
 
 
-def real_number(low, *, exclusive=False):
-    """Return an argparse type: a finite number from `low`, or over it if `exclusive`."""
+def real_number(low, high=math.inf, *, exclusive=False):
+    """Return an argparse type: a finite number from `low`, or over it if `exclusive`, to `high`."""
 
     def parse(text):
         value = float(text)
-        if not math.isfinite(value) or value < low or (exclusive and value == low):
+        if not (math.isfinite(value) and low <= value <= high) or (exclusive and value == low):
             bound = f"over {low}" if exclusive else f"at least {low}"
+            bound += f" and at most {high}" if high < math.inf else ""
             raise argparse.ArgumentTypeError(f"{text} must be a finite number {bound}")
         return value
 

@@ -1,4 +1,4 @@
-"""Every figure of a training run: what went in, how it learned, where it fails, what it looks at.
+"""Every figure: what went in, how it learned, where it fails, what it looks at, what it withstands.
 
 Each function returns a `matplotlib.figure.Figure` of its own. No pyplot: without its global state
 no window is ever opened, no display is needed and no figure is left behind in memory.
@@ -9,12 +9,24 @@ figures can be read with any colour vision and in print.
 In the comments: N images, H hidden units, C classes.
 """
 
+import io
+
 import numpy as np
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from scratchnet.checkpoint import write_atomically
+
 BLUE, ORANGE, RED = "#0072B2", "#E69F00", "#D55E00"  # Okabe & Ito, "Color Universal Design" (2008)
+SERIES = (BLUE, RED, "#009E73", "#CC79A7", "#56B4E9")  # of that palette too, for lines side by side
+
+
+def save(figure, path):
+    """Write a figure as a PNG; OSError, and the old file whole, where that is not possible."""
+    png = io.BytesIO()
+    figure.savefig(png, dpi=120)
+    write_atomically(path, png.getvalue())
 
 
 def samples(images, labels):
@@ -170,4 +182,101 @@ def feature_maps(image, maps):
             ax.axis("off")
         for ax, channel in zip(axes.flat, channels, strict=False):  # (H,W)
             ax.imshow(channel, cmap="gray_r", vmin=0, vmax=channels.max() or 1)
+    return figure
+
+
+def degraded_digits(images):
+    """Show the first digits as they are and degraded: a row a degradation, a column a strength.
+
+    Args:
+        images: {(name, strength): uint8 (N, 28, 28)}, first of all the clean ones.
+    """
+    (_, clean), *rest = images.items()
+    names = list(dict.fromkeys(name for (name, _), _ in rest))
+    n_columns = 1 + len(rest) // len(names)
+    figure = Figure(figsize=(1.25 * n_columns, 1.4 * len(names)), layout="constrained")
+    for i, (name, axes) in enumerate(
+        zip(names, figure.subplots(len(names), n_columns), strict=True)
+    ):
+        digit = (2 * i + 2) % len(clean)  # another in each row
+        row = [("clean", clean)] + [(strength, x) for (n, strength), x in rest if n == name]
+        for ax, (title, x) in zip(axes, row, strict=True):
+            ax.imshow(x[digit], cmap="gray_r", vmin=0, vmax=255)
+            ax.set_title(title, fontsize=9)
+            ax.set(xticks=[], yticks=[])
+        axes[0].set_ylabel(name)
+    return figure
+
+
+def robustness(scores, names):
+    """Show accuracy over the strength of each degradation, a line a network.
+
+    Args:
+        scores: {(name, strength): [accuracy of each network in [0, 1]]}, the clean ones first;
+        names: of the networks.
+    """
+    from scratchnet.degrade import DEGRADATIONS
+
+    figure = Figure(figsize=(10, 6), layout="constrained")
+    (_, clean), *_ = scores.items()
+    for ax, (kind, (_, strengths, unit)) in zip(
+        figure.subplots(2, 3, sharey=True).flat, DEGRADATIONS.items(), strict=True
+    ):
+        for i, name in enumerate(names):
+            y = [100 * clean[i], *(100 * scores[kind, strength][i] for strength in strengths)]
+            style = {"marker": "os^Dv"[i % 5], "color": SERIES[i % len(SERIES)]}
+            ax.plot([0, *strengths], y, label=name, **style)
+        ax.set(title=kind, xlabel=unit, ylim=(0, 102))
+        ax.grid(alpha=0.3)
+        ax.spines[["top", "right"]].set_visible(False)
+    for ax in figure.axes[::3]:
+        ax.set_ylabel("test images read right (%)")
+    figure.axes[0].legend(frameon=False, loc="lower left")
+    return figure
+
+
+def search_history(trials):
+    """Show how accurate each trial of a search was, and the best so far.
+
+    Args:
+        trials: dicts with `number`, `state` and `validation_accuracy` in [0, 1] or None. At least
+            one is "complete"; those "pruned" ended early; others are left out.
+    """
+
+    def points(state):
+        found = [
+            (trial["number"], 100 * trial["validation_accuracy"])
+            for trial in trials
+            if trial["state"] == state and trial["validation_accuracy"] is not None
+        ]
+        return np.array(found).reshape(-1, 2).T  # numbers (T,), accuracies (T,)
+
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    ax = figure.subplots()
+    numbers, scores = points("complete")
+    best = np.maximum.accumulate(scores)
+    ax.plot(numbers, scores, "o", color=BLUE, label="trained to the end")
+    ax.step(numbers, best, where="post", color=RED, label="best so far")
+    ax.plot(*points("pruned"), "x", color=ORANGE, label="stopped early")
+    ax.set_ylim(max(0, best[-1] - 4), best[-1] + 0.3)  # the hopeless ones would flatten the rest
+    ax.set(title=f"The best trial reads {best[-1]:.2f} %", xlabel="trial")
+    ax.set_ylabel("validation images read right (%)")
+    figure.legend(frameon=False, loc="outside lower center", ncols=3)
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.grid(alpha=0.3)
+    ax.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+def importance(shares, n_trials):
+    """Show {option: share of what tells the best of so many trials from the others}, in [0, 1]."""
+    figure = Figure(figsize=(6, 3.6), layout="constrained")
+    ax = figure.subplots()
+    names = sorted(shares, key=shares.get)
+    bars = ax.barh(names, [100 * shares[name] for name in names], color=BLUE)
+    ax.bar_label(bars, fmt="%.0f %%", padding=3)
+    ax.margins(x=0.12)
+    ax.set(title=f"What tells the best tenth of {n_trials} trials from the rest")
+    ax.set_xlabel("importance (%)")
+    ax.spines[["top", "right"]].set_visible(False)
     return figure

@@ -26,7 +26,18 @@ from scratchnet import __version__, checkpoint, cli
 from scratchnet.data import to_unit_interval
 
 # These options decide the weights, bit for bit: a resumed run takes them from its checkpoint.
-DECISIVE = ("model", "batch_size", "lr", "momentum", "weight_decay", "hidden", "seed", "val_size")
+DECISIVE = (
+    "model",
+    "batch_size",
+    "lr",
+    "lr_decay",
+    "momentum",
+    "weight_decay",
+    "hidden",
+    "seed",
+    "val_size",
+    "augment",
+)
 # These a resumed run takes over too, but may be told otherwise.
 INHERITED = ("epochs", "engine", "matmul", "threads")
 HISTORY = ("epoch", "train_loss", "val_loss", "val_accuracy", "seconds", "images_per_second")
@@ -137,7 +148,7 @@ class Run:
 
     def write_config(self):
         options = vars(self.options)
-        places = ("out", "resume")  # a resumed run leaves the files of one never stopped
+        places = ("out", "resume", "config")  # a resumed run leaves the files of one never stopped
         self._write_json(
             "config.json",
             {
@@ -172,9 +183,7 @@ class Run:
             "mistakes": plots.mistakes(test.images, test.labels, probabilities),
             **(self._cnn_figures(plots) if first.ndim == 4 else {"weights": plots.weights(first)}),
         }.items():
-            png = io.BytesIO()
-            figure.savefig(png, dpi=120)
-            self._write(f"figures/{name}.png", png.getvalue())
+            plots.save(figure, self.folder / "figures" / f"{name}.png")
 
     def _cnn_figures(self, plots):
         image = self.dataset.test.images[0]  # (28,28)

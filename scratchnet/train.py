@@ -7,6 +7,7 @@ options, keeps the books and tells what is going on.
 
 import argparse
 import importlib.metadata
+import json
 import math
 
 import numpy as np
@@ -23,16 +24,19 @@ from scratchnet.run import DECISIVE, INHERITED, Run, run_folder
 DEFAULTS = {
     "model": "mlp",
     "batch_size": 32,
+    "lr_decay": 1.0,
     "weight_decay": 0.0,
     "seed": 0,
     "dataset": "auto",
     "data_dir": None,
     "val_size": None,
+    "augment": False,
     "log_interval": 500,
     "engine": "layered",
     "matmul": "numpy",
     "threads": 1,
     "out": None,
+    "config": None,
     "resume": None,
     "no_plots": False,
     "dry_run": False,
@@ -55,6 +59,9 @@ def layered(run, train):
     x, labels = data.to_unit_interval(train.images), train.labels  # (N,784), (N,)
 
     def go_around(epoch, progress):
+        nonlocal x
+        if run.options.augment:
+            x = data.to_unit_interval(augmented(train.images, seed, epoch))
         start = progress.batch
         batches = data.batches(x, labels, batch_size, seed=seed, epoch=epoch, start=start)
         # overflow needs no warning beside the error that `record` raises
@@ -75,6 +82,8 @@ def fused(run, train):
     print(f"        {origin} in {engine.seconds:.1f} s")
 
     def go_around(epoch, progress):
+        if run.options.augment:
+            engine.show(augmented(train.images, seed, epoch))
         order = data.shuffled(len(train.labels), seed=seed, epoch=epoch)  # (N,)
         order = order[progress.batch * batch_size :]
         for chunk in progress.watch(engine.chunks(order)):
@@ -82,6 +91,13 @@ def fused(run, train):
                 progress.record(loss, n_images)
 
     return go_around
+
+
+def augmented(images, seed, epoch):
+    """Return the training images uint8 (N, 28, 28) as `--augment` has an epoch see them."""
+    from scratchnet import degrade  # only here: SciPy's filters take a while to import
+
+    return degrade.augmented(images, seed=seed, epoch=epoch)
 
 
 ENGINES = {"layered": layered, "fused": fused}
@@ -114,6 +130,7 @@ def fit(run, train, validation):
     x_val = data.to_unit_interval(validation.images)  # (V,784)
     with GracefulStop() as stop:
         for epoch in range(run.epoch, options.epochs + 1):
+            run.optimiser.lr = options.lr * options.lr_decay ** (epoch - 1)
             progress = Progress(
                 f"Epoch [{epoch}/{options.epochs}]",
                 len(train.labels),
@@ -139,6 +156,8 @@ def fit(run, train, validation):
 def main(argv=None):
     """Run the command; the errors it raises are those that `cli.run` knows."""
     given = parse(argv)
+    if "config" in given:
+        given = read_config(given["config"]) | given
     tensors, state = checkpoint.load(given["resume"]) if "resume" in given else (None, None)
     chosen = DEFAULTS | recorded(state, given) | given
     options = argparse.Namespace(**RECIPES[chosen["model"]] | chosen)
@@ -183,6 +202,8 @@ def introduce(run, train, validation):
     )
     if dataset.notice:
         print(f"        {dataset.notice}")
+    if options.augment:
+        print("        anew in each epoch: as they are, or degraded mildly in one of six ways")
     print(f"net     {run.network}, float32, ReLU between")
     linears = run.network.linears
     shapes = [f"{' x '.join(map(str, layer.W.shape))} + {len(layer.b)}" for layer in linears]
@@ -262,7 +283,8 @@ def recorded(state, given):
     """
     if state is None:
         return {}
-    config = config_of(state, given["resume"])
+    # An older checkpoint may not know every option.
+    config = DEFAULTS | config_of(state, given["resume"])
     contradictions = [
         f"--{name.replace('_', '-')} {given[name]} (there {config[name]})"
         for name in DECISIVE
@@ -276,10 +298,39 @@ def recorded(state, given):
     return {name: config[name] for name in DECISIVE + INHERITED} | dataset
 
 
-def parse(argv):
+def read_config(path):
+    """Return the options in a JSON file such as {"lr": 0.05, "hidden": [512, 256]}.
+
+    Each is checked as on the command line; null and false stand for one that is not given.
+
+    Raises:
+        cli.UsageError: no such file, no JSON object, or a key that is no option.
+    """
+    try:
+        with open(path, encoding="utf-8") as file:
+            config = json.load(file)
+    except (OSError, ValueError) as error:
+        raise cli.UsageError(f"--config: {path} cannot be read as JSON: {error}") from error
+    if not isinstance(config, dict):
+        raise cli.UsageError(f"--config: {path} holds no JSON object of options")
+    argv = []
+    for name, value in config.items():
+        if name not in {**DEFAULTS, **RECIPES["mlp"]} or name == "config":
+            raise cli.UsageError(f"--config: {path}: {name!r} is no option of this command")
+        flag = f"--{name.replace('_', '-')}"
+        if value is True:
+            argv.append(flag)
+        elif isinstance(value, list):
+            argv += [flag, *map(str, value)]
+        elif value is not None and value is not False:
+            argv.append(f"{flag}={value}")
+    return parse(argv, prog=str(path))
+
+
+def parse(argv, prog="python -m scratchnet.train"):
     """Return the options that stand on the command line, and only those."""
     parser = cli.Parser(
-        prog="python -m scratchnet.train",
+        prog=prog,
         description="Train a network written by hand in NumPy on MNIST.",
         argument_default=argparse.SUPPRESS,
         allow_abbrev=False,
@@ -298,6 +349,7 @@ def parse(argv):
     option("--epochs", "times around the training images", type=whole(1), metavar="N")
     option("--batch-size", "images in a batch", type=whole(1), metavar="N")
     option("--lr", "learning rate", type=real(0, exclusive=True))
+    option("--lr-decay", "lr is multiplied by it after each epoch", type=real(0, 1, exclusive=True))
     option("--momentum", "share of the last step that is kept", type=real(0))
     option("--weight-decay", "pull of the weights towards 0", type=real(0))
     option("--hidden", "widths of the hidden dense layers", type=whole(1), nargs="*", metavar="N")
@@ -305,11 +357,13 @@ def parse(argv):
     option("--dataset", "auto: mnist, or else the sample", choices=("auto", "mnist", "sample"))
     option("--data-dir", "folder of the IDX files, gzipped or not", type=cli.path, metavar="DIR")
     option("--val-size", "images held out; default: 5,000 of MNIST", type=whole(0), metavar="N")
+    option("--augment", "degrade most images mildly, anew in each epoch", action="store_true")
     option("--log-interval", "batches between two losses shown", type=whole(1), metavar="N")
     option("--engine", "fused: an epoch in one compiled function", choices=ENGINES)
     option("--matmul", "kernel of the matrix products", metavar="NAME")
     option("--threads", "threads of the matrix products", type=whole(1, cli.cores()), metavar="N")
     option("--out", "folder of the run; default: runs/DATE-TIME", type=cli.path, metavar="DIR")
+    option("--config", "JSON of options; the command line wins", type=cli.path, metavar="FILE")
     option("--resume", "go on from a model.safetensors", type=cli.path, metavar="FILE")
     option("--no-plots", "draw no figures", action="store_true")
     option("--dry-run", "one batch, to see that all works; leaves no file", action="store_true")

@@ -129,6 +129,22 @@ def test_any_network_takes_the_steps_of_the_layers(
     np.testing.assert_allclose(losses, expected, rtol=0, atol=tolerance)
 
 
+def test_an_engine_that_is_shown_other_images_trains_on_those_and_alters_none(sample):
+    images, others = sample.train.images[:64].copy(), sample.train.images[64:128].copy()
+    labels, order = sample.train.labels[:64], np.arange(64)
+    network, sgd = new((784, 16, 10), np.float32)
+    engine = FusedEngine(network, sgd, images, labels, 8)
+    engine.show(others)
+    engine.train(order)
+    twin, twin_sgd = new((784, 16, 10), np.float32)
+    fused_steps(twin, twin_sgd, others, labels, 8, order)
+    assert_same_bits(arrays(network, sgd), arrays(twin, twin_sgd))
+    assert (images == sample.train.images[:64]).all()
+    for wrong in (others[:-1], others / 255):
+        with pytest.raises(ValueError, match=r"reshape|uint8"):
+            engine.show(wrong)
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_an_epoch_in_pieces_ends_at_the_same_bits(sample, dtype):
     images, labels = sample.train.images[:500], sample.train.labels[:500]

@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from scratchnet import plots
+from scratchnet.degrade import DEGRADATIONS
 
 
 def drawn(figure):
@@ -137,3 +138,64 @@ def test_feature_maps_show_the_digit_and_a_row_of_maps_for_each_layer(sample):
     assert (shown[0] == sample.test.images[0]).all()
     assert (shown[1] == maps["conv1"][0]).all()
     assert len(shown) == 1 + 16 + 3
+
+
+def test_degraded_digits_stand_beside_the_clean_one(sample):
+    clean = sample.test.images[::10]
+    images = {("clean", 0): clean}
+    images |= {(name, s): clean // s for name in ("dim", "dark") for s in (2, 3)}
+    figure = plots.degraded_digits(images)
+    shown = [ax.images[0].get_array() for ax in figure.axes]
+    assert len(shown) == 2 * 3
+    for row in (shown[:3], shown[3:]):
+        assert (row[1] == row[0] // 2).all()
+        assert (row[2] == row[0] // 3).all()
+    assert [ax.get_title() for ax in figure.axes[:3]] == ["clean", "2", "3"]
+    drawn(figure)
+
+
+def test_robustness_draws_a_line_a_network_from_the_clean_accuracy_on():
+    scores = {("clean", 0): [0.9, 0.8]} | {
+        (name, s): [0.5 / (i + 1), 0.4]
+        for name, degradation in DEGRADATIONS.items()
+        for i, s in enumerate(degradation.strengths)
+    }
+    figure = plots.robustness(scores, ["one", "two"])
+    assert [ax.get_title() for ax in figure.axes] == list(DEGRADATIONS)
+    for ax, degradation in zip(figure.axes, DEGRADATIONS.values(), strict=True):
+        one, two = ax.lines
+        assert list(one.get_xdata()) == [0, *degradation.strengths]
+        assert list(one.get_ydata()) == pytest.approx([90, 50, 25, 50 / 3, 12.5, 10])
+        assert list(two.get_ydata()) == pytest.approx([80, 40, 40, 40, 40, 40])
+    drawn(figure)
+
+
+def trial(number, state, accuracy):
+    return {"number": number, "state": state, "validation_accuracy": accuracy}
+
+
+def test_the_history_of_a_search_shows_every_trial_and_the_best_so_far():
+    trials = [
+        trial(0, "complete", 0.9),
+        trial(1, "pruned", 0.5),
+        trial(2, "pruned", None),
+        trial(3, "fail", None),
+        trial(4, "complete", 0.8),
+        trial(5, "complete", 0.95),
+    ]
+    figure = plots.search_history(trials)
+    complete, best, pruned = figure.axes[0].lines
+    assert list(complete.get_xdata()) == [0, 4, 5]
+    assert list(best.get_ydata()) == pytest.approx([90, 90, 95])
+    assert list(pruned.get_ydata()) == [50]
+    assert "95.00 %" in figure.axes[0].get_title()
+    drawn(figure)
+    drawn(plots.search_history(trials[:1]))
+
+
+def test_importance_names_the_most_important_option_on_top():
+    figure = plots.importance({"lr": 0.7, "depth": 0.1, "momentum": 0.2}, 50)
+    (ax,) = figure.axes
+    assert [bar.get_width() for bar in ax.patches] == pytest.approx([10, 20, 70])
+    drawn(figure)
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["depth", "momentum", "lr"]

@@ -17,6 +17,7 @@ from PIL import Image
 
 import scratchnet.train
 from scratchnet import MLP, SGD, checkpoint, cli, data, softmax_cross_entropy
+from scratchnet.degrade import augmented
 from scratchnet.kernels import LADDER
 
 FIGURES = ("samples", "curves", "confusion", "mistakes", "weights")
@@ -145,6 +146,23 @@ class TestARun:
         with (finished[0] / "history.csv").open() as file:
             assert float(list(csv.DictReader(file))[2]["train_loss"]) == total / len(x)
 
+    def test_takes_its_steps_on_the_augmented_images_at_the_rate_of_each_epoch(
+        self, digits_folder, tmp_path
+    ):
+        options = ("--epochs", 2, "--augment", "--lr-decay", 0.5, "--no-plots")
+        train(digits_folder, tmp_path, *options)
+        split, _ = data.hold_out(data.load("auto", digits_folder).train, 47, seed=0)
+        mlp = MLP((784, 128, 64, 10), rng=np.random.default_rng(0))
+        with threadpoolctl.threadpool_limits(1):
+            for epoch, lr in ((1, 0.1), (2, 0.05)):
+                sgd = SGD(mlp, lr)
+                x = data.to_unit_interval(augmented(split.images, seed=0, epoch=epoch))
+                for batch, labels in data.batches(x, split.labels, 32, seed=0, epoch=epoch):
+                    mlp.backward(softmax_cross_entropy(mlp.forward(batch), labels)[1])
+                    sgd.step()
+        for name, array in mlp.parameters():
+            assert weights(tmp_path)[name].tobytes() == array.tobytes()
+
     def test_with_another_seed_leaves_other_weights(self, finished, digits_folder, tmp_path):
         train(digits_folder, tmp_path, *OPTIONS, "--seed", 1, "--no-plots")
         assert (weights(tmp_path)["linear1.W"] != weights(finished[0])["linear1.W"]).any()
@@ -197,6 +215,18 @@ class TestARun:
         assert "--dataset mnist" in lines[1]
         assert "of the sample" in next(line for line in lines if line.startswith("test"))
         assert json.loads((tmp_path / "metrics.json").read_text())["dataset"] == "sample"
+
+    def test_takes_its_options_from_a_file_but_those_on_the_command_line_win(
+        self, digits_folder, tmp_path
+    ):
+        file = {"hidden": [20, 10], "lr": 0.05, "epochs": 3, "no_plots": True, "val_size": None}
+        (tmp_path / "options.json").write_text(json.dumps(file))
+        out = tmp_path / "out"
+        shown = train(digits_folder, out, "--config", tmp_path / "options.json", "--epochs", 1)
+        assert shown.returncode == 0, shown.stderr
+        options = json.loads((out / "config.json").read_text())["options"]
+        assert options | file | {"epochs": 1, "val_size": 47} == options
+        assert not (out / "figures").exists()
 
     def test_names_its_folder_after_the_date(self, digits_folder, tmp_path):
         shown = subprocess.run(
@@ -259,6 +289,25 @@ class TestAnInterruptedRun:
             line.split(",")[:4] for line in (finished[0] / "history.csv").read_text().split()
         ]
 
+    @pytest.mark.parametrize("engine", ["layered", "fused"])
+    def test_with_augmented_images_and_a_falling_rate_ends_with_the_same_bits_too(
+        self, digits_folder, tmp_path, engine
+    ):
+        options = (*OPTIONS, "--augment", "--lr-decay", 0.5, "--engine", engine, "--no-plots")
+        whole, parts = tmp_path / "whole", tmp_path / "parts"
+        train(digits_folder, whole, *options)
+        after = "[2/3], Step [30/"
+        assert interrupt(digits_folder, parts, signal.SIGTERM, after, *options)[0] == 143
+        resumed = run_module(
+            *("scratchnet.train", "--resume", parts / "model.safetensors"),
+            *("--data-dir", digits_folder, "--no-plots"),
+        )
+        assert resumed.returncode == 0, resumed.stderr
+        assert "degraded mildly" in resumed.stdout
+        assert_same_weights(parts, whole)
+        config = json.loads((parts / "config.json").read_text())["options"]
+        assert (config["augment"], config["lr_decay"]) == (True, 0.5)
+
     def test_can_go_on_for_more_epochs_elsewhere(self, finished, digits_folder, tmp_path):
         half, rest = tmp_path / "half", tmp_path / "rest"
         train(digits_folder, half, *OPTIONS, "--epochs", 1, "--no-plots")
@@ -313,6 +362,16 @@ class TestAnInterruptedRun:
         assert shown.returncode == 2
         assert "has done 3 epochs already" in shown.stderr
 
+    def test_may_have_been_saved_before_there_were_so_many_options(
+        self, finished, digits_folder, tmp_path
+    ):
+        tensors, state = checkpoint.load(finished[0] / "model.safetensors")
+        del state["config"]["augment"], state["config"]["lr_decay"]
+        checkpoint.save(tmp_path / "model.safetensors", tensors, state)
+        options = ("--data-dir", digits_folder, "--no-plots")
+        shown = run_module("scratchnet.train", "--resume", tmp_path / "model.safetensors", *options)
+        assert shown.returncode == 0, shown.stderr
+
     def test_refuses_options_that_contradict_the_checkpoint(
         self, finished, digits_folder, tmp_path
     ):
@@ -352,6 +411,8 @@ class TestAMistake:
             (["--lr", "nan"], "--lr: nan must be a finite number over 0"),
             (["--lr", 0], "--lr: 0 must be"),
             (["--lr", "inf"], "--lr"),
+            (["--lr-decay", 0], "--lr-decay: 0 must be a finite number over 0 and at most 1"),
+            (["--lr-decay", 1.1], "--lr-decay"),
             (["--momentum", -0.5], "--momentum"),
             (["--weight-decay", "inf"], "--weight-decay"),
             (["--hidden", 128, 0], "--hidden: 0 must be at least 1"),
@@ -368,6 +429,30 @@ class TestAMistake:
     )
     def test_in_the_options_is_2(self, digits_folder, tmp_path, options, words):
         self.assert_refused(train(digits_folder, tmp_path / "out", *options), 2, words)
+        assert not (tmp_path / "out").exists()
+
+    @pytest.mark.parametrize(
+        ("content", "words"),
+        [
+            ("{", "cannot be read as JSON"),
+            ("[1]", "holds no JSON object"),
+            ('{"learning_rate": 1}', "'learning_rate' is no option"),
+            ('{"config": "other.json"}', "'config' is no option"),
+            ('{"lr": 0}', "--lr: 0 must be a finite number over 0"),
+            ('{"lr": true}', "--lr: expected one argument"),
+            ('{"epochs": 1.5}', "--epochs"),
+            ('{"hidden": [128, "wide"]}', "--hidden: invalid whole number value: 'wide'"),
+            ('{"no_plots": "yes"}', "--no-plots"),
+            (None, "cannot be read as JSON"),
+        ],
+    )
+    def test_in_a_file_of_options_is_2(self, digits_folder, tmp_path, content, words):
+        path = tmp_path / "options.json"
+        if content is not None:
+            path.write_text(content)
+        shown = train(digits_folder, tmp_path / "out", "--config", path)
+        self.assert_refused(shown, 2, words)
+        assert str(path) in shown.stderr
         assert not (tmp_path / "out").exists()
 
     def test_in_a_choice_of_two_data_sets_is_2(self, digits_folder, tmp_path):

@@ -78,10 +78,8 @@ class FusedEngine:
 
         self.optimiser = optimiser
         self.batch_size = min(batch_size, n_images)
-        # Writable, since to Numba read-only arrays are another type, with another compilation.
-        self.images = np.require(images.reshape(n_images, n_inputs), None, "CW")  # (N,I)
         self.labels = labels.astype(np.int64)  # (N,)
-        self.marks = mark(self.images)
+        self.show(images)
         # Computed in float32 whatever the dtype, as data.to_unit_interval does.
         self.unit = (np.arange(256, dtype=np.float32) / 255).astype(self.dtype)[None]  # (1,256)
         self.parameters, self.velocities = move_together(network, optimiser)
@@ -95,6 +93,15 @@ class FusedEngine:
         self.train(np.arange(0))
         self.seconds = time.perf_counter() - begin
         self.from_cache = bool(train_batches.stats.cache_hits)
+
+    def show(self, images):
+        """Train on these images from now on, uint8 (N, ...) of the labels it has; or ValueError."""
+        if images.dtype != np.uint8:
+            raise ValueError(f"images must be uint8, not {images.dtype}")
+        # Writable, since to Numba read-only arrays are another type, with another compilation.
+        shape = len(self.labels), self.sizes[0]
+        self.images = np.require(images.reshape(shape), None, "CW")  # (N,I)
+        self.marks = mark(self.images)
 
     def chunks(self, order):
         """Cut the order of an epoch into pieces, each a number of whole batches, for `train`."""

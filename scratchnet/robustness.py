@@ -1,0 +1,153 @@
+"""How well trained networks read digits that are hard to read: `python -m scratchnet.robustness`.
+
+    test images ──degrade, by name and strength──> images ──every network──> accuracy
+
+Nothing is learned here. Every network sees the same degraded images, and sees them again whenever
+the command is repeated with the same seed.
+"""
+
+import csv
+import io
+import time
+from pathlib import Path
+
+import numpy as np
+import threadpoolctl
+from tqdm import tqdm
+
+from scratchnet import checkpoint, cli, data
+from scratchnet.degrade import DEGRADATIONS, degrade
+from scratchnet.metrics import accuracy
+from scratchnet.predict import load_network
+from scratchnet.train import evaluate
+
+CLEAN = ("clean", 0)
+
+
+def load_models(names, dataset):
+    """Return {name: network} for folders of runs or their checkpoints.
+
+    Raises:
+        CheckpointError: not a checkpoint, or of a network trained on other data: the test images
+            may be among those.
+    """
+    networks = {}
+    for name in names:
+        path = Path(name) / "model.safetensors" if Path(name).is_dir() else Path(name)
+        _, state = checkpoint.load(path)
+        if state["config"]["data"]["sha256"] != dataset.sha256:
+            raise checkpoint.CheckpointError(
+                f"{path} was trained on other data ({state['config']['data']['name']}) than those "
+                f"from {dataset.origin}; name their folder with --data-dir"
+            )
+        networks[name] = load_network(path)
+    return networks
+
+
+def degraded(images, seed):
+    """Yield ((name, strength), images) for the clean images, then all thirty degraded ones.
+
+    The five strengths of a degradation share their random numbers: what grows is the strength only.
+    """
+    yield CLEAN, images
+    for i, (name, degradation) in enumerate(DEGRADATIONS.items()):
+        for strength in degradation.strengths:
+            rng = np.random.default_rng((seed, i))
+            yield (name, strength), degrade(images, name, strength, rng)
+
+
+def measure(networks, test, seed):
+    """Return {(name, strength): [accuracy of each network]} on the test images."""
+    scores = {}
+    total = 1 + sum(len(degradation.strengths) for degradation in DEGRADATIONS.values())
+    for key, images in tqdm(degraded(test.images, seed), total=total, leave=False, disable=None):
+        x = data.to_unit_interval(images)  # (N,784)
+        scores[key] = [
+            accuracy(evaluate(network, x, test.labels)[1].argmax(axis=1), test.labels)
+            for network in networks
+        ]
+    return scores
+
+
+def print_table(scores, names):
+    """Print the accuracies: a row a degradation and strength, a column a network."""
+    width = max(8, *map(len, names))
+    print(f"\n{'':12}{'strength':>8}  " + "  ".join(f"{name:>{width}}" for name in names))
+    before = None
+    for (kind, strength), row in scores.items():
+        title = kind if kind != before else ""
+        cells = "  ".join(f"{score:>{width}.2%}" for score in row)
+        print(f"{title:12}{strength or '':>8}  {cells}")
+        before = kind
+
+
+def write_table(scores, names, path):
+    """Write the same as CSV, with accuracies in [0, 1]."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["degradation", "strength", *names])
+    writer.writerows([*key, *row] for key, row in scores.items())
+    checkpoint.write_atomically(path, text.getvalue().encode())
+
+
+def main(argv=None):
+    """Run the command; the errors it raises are those that `cli.run` knows."""
+    options = parse(argv)
+    dataset = data.load(options.dataset, options.data_dir)
+    networks = load_models(options.model, dataset)
+    test, names = dataset.test, list(networks)
+    print(f"data    {dataset.name}: {len(test.labels):,} test images, from {dataset.origin}")
+    if dataset.notice:
+        print(f"        {dataset.notice}")
+    for name, network in networks.items():
+        total = sum(array.size for _, array in network.parameters())
+        print(f"model   {name}: {total:,} parameters")
+    folder = Path(options.out)
+    folder.mkdir(parents=True, exist_ok=True)
+
+    with threadpoolctl.threadpool_limits(options.threads, "blas"):
+        scores = measure(networks.values(), test, options.seed)
+    print_table(scores, names)
+    write_table(scores, names, folder / "accuracy.csv")
+
+    from scratchnet import plots  # only here: importing matplotlib takes longer than `--help`
+
+    first = np.array([np.flatnonzero(test.labels == digit)[0] for digit in set(test.labels)])
+    shown = dict(degraded(test.images[first], options.seed))
+    plots.save(plots.degraded_digits(shown), folder / "digits.png")
+    plots.save(plots.robustness(scores, names), folder / "accuracy.png")
+    print(f"files   accuracy.csv, accuracy.png, digits.png in {folder}")
+
+
+def parse(argv):
+    """Return the options of the command line."""
+    parser = cli.Parser(
+        prog="python -m scratchnet.robustness",
+        description="Measure trained networks on degraded test images.",
+        allow_abbrev=False,
+    )
+    option, whole = parser.add_argument, cli.whole_number
+    option(
+        *("--model", "--models"),
+        required=True,
+        nargs="+",
+        type=cli.path,
+        metavar="RUN",
+        help="folders of runs, or their model.safetensors",
+    )
+    option("--seed", default=0, type=whole(0), help="of the degradations (default: 0)")
+    option("--threads", default=1, type=whole(1, cli.cores()), help="of the BLAS (default: 1)")
+    option("--dataset", default="auto", choices=("auto", "mnist", "sample"), help="as in training")
+    option("--data-dir", type=cli.path, metavar="DIR", help="as in training")
+    option(
+        "--out",
+        default=f"runs/robustness-{time.strftime('%Y-%m-%d-%H%M%S')}",
+        type=cli.path,
+        metavar="DIR",
+        help="folder of the files (default: runs/robustness-DATE-TIME)",
+    )
+    return parser.parse_args(argv)
+
+
+if __name__ == "__main__":
+    cli.run(main)
