@@ -13,6 +13,7 @@ plots       every figure
 kernels     one function, np.matmul, made faster step by step
 """
 
+from scratchnet import interrupts  # noqa: F401  first of all, for Ctrl-C during what follows
 from scratchnet.layers import Linear, ReLU
 from scratchnet.loss import softmax_cross_entropy
 from scratchnet.network import MLP

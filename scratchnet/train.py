@@ -295,7 +295,7 @@ def parse(argv):
     option("--lr", "learning rate", type=real(0, exclusive=True))
     option("--momentum", "share of the last step that is kept", type=real(0))
     option("--weight-decay", "pull of the weights towards 0", type=real(0))
-    option("--hidden", "widths of the hidden layers", type=whole(1), nargs="*", metavar="N")
+    option("--hidden", "widths of the hidden layers", type=whole(1, 1_000_000), nargs="*", metavar="N")
     option("--seed", "of the weights, the split and the order", type=whole(0))
     option("--dataset", "auto: mnist, or else the sample", choices=("auto", "mnist", "sample"))
     option("--data-dir", "folder of the IDX files, gzipped or not", type=cli.path, metavar="DIR")
