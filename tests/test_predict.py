@@ -68,6 +68,20 @@ def in_16_bits(image):
     return Image.fromarray(np.asarray(image, np.uint16) * 257)
 
 
+def bordered(image, *borders):
+    """The digit dark on white, in borders of (pixels, colour)."""
+    image = ImageOps.invert(enlarged(image))
+    for width, colour in borders:
+        image = ImageOps.expand(image, width, colour)
+    return image
+
+
+def on_a_card_with_a_transparent_margin(image, invert):
+    card = bordered(image) if invert else enlarged(image)
+    opaque = Image.new("L", card.size, 255)
+    return Image.merge("LA", tuple(ImageOps.expand(band, 30, 0) for band in (card, opaque)))
+
+
 LOSSLESS = {
     "black on white": ImageOps.invert,
     "16 bits": in_16_bits,
@@ -87,6 +101,13 @@ RESAMPLED = {
     "white ink on nothing": lambda image: ink_on_nothing(image, 255),
     "a pale, noisy photograph": as_a_pale_photograph,
     "JPEG": lambda image: saved(image, "JPEG", quality=75),
+    "in a thin frame": lambda image: bordered(image, (3, 0)),
+    "in a frame on paper": lambda image: bordered(image, (20, 255), (4, 40), (30, 255)),
+    "a card on a dark table": lambda image: bordered(image, (60, 70)),
+    "a framed card on a table": lambda image: bordered(image, (9, 255), (4, 0), (9, 255), (9, 90)),
+    "a dark digit on a transparent card": lambda i: on_a_card_with_a_transparent_margin(i, True),
+    "a light digit on a transparent card": lambda i: on_a_card_with_a_transparent_margin(i, False),
+    "a JPEG in a thin frame": lambda image: saved(bordered(image, (3, 0)), "JPEG", quality=75),
     "large JPEG": lambda image: saved(enlarged(image).convert("RGB"), "JPEG", quality=75),
 }
 
