@@ -76,8 +76,12 @@ def load(path):
     digest, text = text[:64], text[64:]
     if digest != _digest(tensors, text):
         raise CheckpointError(f"{path} is damaged: its content does not match its SHA-256")
-    state = json.loads(text)
-    if state.pop("format") != FORMAT:
+    try:
+        state = json.loads(text)
+        written = state.pop("format")
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise CheckpointError(f"{path} was not written by scratchnet: {error}") from error
+    if written != FORMAT:
         raise CheckpointError(f"{path} was written by another version of scratchnet")
     for name, array in tensors.items():
         if not np.isfinite(array).all():

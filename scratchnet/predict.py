@@ -23,13 +23,14 @@ from scratchnet import checkpoint, cli
 from scratchnet.data import DataError, to_unit_interval
 from scratchnet.loss import softmax
 from scratchnet.network import MLP
+from scratchnet.run import load_run
 
 LARGEST = 1000  # pixels on a side; a photograph has no more to say about one digit
 
 
 def load_network(path):
     """Return the trained MLP of a checkpoint; CheckpointError if there is none."""
-    tensors, state = checkpoint.load(path)
+    tensors, state = load_run(path)
     sizes = (784, *state["config"]["hidden"], 10)
     network = MLP(sizes, rng=np.random.default_rng(0))  # every weight drawn here is replaced
     weights = {name: array for name, array in tensors.items() if not name.startswith("velocity.")}

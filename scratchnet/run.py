@@ -9,6 +9,7 @@ import contextlib
 import csv
 import errno
 import io
+import itertools
 import json
 import platform
 import shlex
@@ -58,6 +59,30 @@ def run_folder(options):
         raise BlockingIOError(errno.EAGAIN, "in use by another run", str(folder)) from None
 
 
+def load_run(path):
+    """Return the (tensors, state) of a checkpoint that a `Run` saved.
+
+    Raises:
+        CheckpointError: as `checkpoint.load`; it is no run's; or its weights are not those of the
+            network it names, for which no memory is taken then.
+    """
+    tensors, state = checkpoint.load(path)
+    config = state.get("config", {})
+    if not (
+        state.keys() >= {"epoch", "under_way", "config"}
+        and config.keys() >= {*DECISIVE, *INHERITED, "data"}
+    ):
+        raise checkpoint.CheckpointError(f"{path} is no checkpoint of a training run")
+    widths = (784, *config["hidden"], 10)
+    for i, shape in enumerate(itertools.pairwise(widths), start=1):
+        found = tensors[f"linear{i}.W"].shape if f"linear{i}.W" in tensors else "missing"
+        if found != shape:
+            raise checkpoint.CheckpointError(
+                f"{path} is of another network: linear{i}.W is {found}, {shape} by its widths"
+            )
+    return tensors, state
+
+
 class Run:
     """A network in training, and the files that remember it.
 
@@ -85,11 +110,11 @@ class Run:
         return dict(self.network.parameters()) | velocities
 
     def resume(self, tensors, state):
-        """Take over what `checkpoint.load` returned, and the history that lies beside it.
+        """Take over what `load_run` returned, and the history that lies beside it.
 
         Raises:
             CheckpointError: of other data or another network, or beside a damaged history.
-        cli.UsageError: it has done more epochs than are asked for.
+            cli.UsageError: it has done more epochs than are asked for.
         """
         path, trained_on = Path(self.options.resume), state["config"]["data"]
         if trained_on["sha256"] != self.dataset.sha256:

