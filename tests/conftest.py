@@ -61,6 +61,18 @@ def digits_folder(sample, tmp_path_factory):
     )
 
 
+@pytest.fixture
+def trained(digits_folder, tmp_path):
+    """A finished run of a small network on these digits, for the test to do with as it likes."""
+    options = ("--epochs", 2, "--hidden", 8, "--momentum", 0.5, "--no-plots")
+    out = tmp_path / "trained"
+    shown = run_module(
+        "scratchnet.train", "--data-dir", digits_folder, "--out", out, *options
+    )
+    assert shown.returncode == 0, shown.stderr
+    return out
+
+
 def mnist_on_this_machine():
     """The full MNIST from $SCRATCHNET_DATA_DIR or the cache folder; DataError, no download."""
     return data.load("mnist", os.environ.get("SCRATCHNET_DATA_DIR") or pooch.os_cache("scratchnet"))
