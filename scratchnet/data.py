@@ -204,7 +204,7 @@ def read_file(path):
 
 
 def _load_folder(folder, *, must_be_mnist):
-    if not folder.is_dir():
+    if not os.path.isdir(folder):  # unlike Path.is_dir, false for a name that is too long
         raise DataError(f"{folder} is no folder; it should hold {TRAIN_IMAGES}.gz and its siblings")
     paths = {name: find_file(folder, name) for name in MNIST_SHA256}
     contents = {name: read_file(path) for name, path in paths.items()}

@@ -249,12 +249,15 @@ def read_history(path):
     whole = ("epoch", "images_per_second")
     try:
         with path.open(newline="") as file:
+            rows = csv.DictReader(file)
+            if tuple(rows.fieldnames or ()) != HISTORY:
+                raise ValueError("another header")
             return [
                 {
                     name: None if row[name] == "" else (int if name in whole else float)(row[name])
                     for name in HISTORY
                 }
-                for row in csv.DictReader(file)
+                for row in rows
             ]
     except (KeyError, TypeError, ValueError, csv.Error) as error:
         raise checkpoint.CheckpointError(

@@ -16,7 +16,7 @@ from conftest import run_module
 
 from scratchnet import data
 
-CAP_DAC_OVERRIDE, PR_CAPBSET_DROP = 1, 24
+CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, PR_CAPBSET_DROP = 1, 2, 24
 
 
 def contents(folder):
@@ -56,7 +56,9 @@ def train(folder, out, *options):
 
 def unpacked(folder):
     """{name: bytes} of the four IDX files of a folder, as they are unpacked."""
-    return {name: gzip.decompress((folder / f"{name}.gz").read_bytes()) for name in data.MNIST_SHA256}
+    return {
+        name: gzip.decompress((folder / f"{name}.gz").read_bytes()) for name in data.MNIST_SHA256
+    }
 
 
 def with_constants(constants):
@@ -81,4 +83,5 @@ def as_an_ordinary_user():
     if os.geteuid() == 0:
         import ctypes
 
-        assert ctypes.CDLL(None).prctl(PR_CAPBSET_DROP, CAP_DAC_OVERRIDE) == 0
+        for capability in (CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH):
+            assert ctypes.CDLL(None).prctl(PR_CAPBSET_DROP, capability) == 0

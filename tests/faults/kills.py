@@ -63,6 +63,14 @@ def finish(process):
     assert stderr == "", stderr
 
 
+def time_until_the_end(process, begun):
+    """Let it run undisturbed; return the seconds from when `begun(process)` returned."""
+    begun(process)
+    begin = time.perf_counter()
+    finish(process)
+    return time.perf_counter() - begin
+
+
 def outcome(folder):
     """All that a finished run has left, but for the times: {name of the file: content}."""
     left = {path.name: path.read_bytes() for path in folder.iterdir()}
@@ -87,13 +95,13 @@ def kill_one(digits, folder, moment):
     return "between two epochs" if MODEL in names else "before the first epoch was saved"
 
 
-def go_on(digits, folder):
+def go_on(digits, folder, *options):
     """Resume what was killed, or begin again where nothing had been saved yet."""
     if (folder / MODEL).exists():
         checkpoint.load(folder / MODEL)
-        finish(start(digits, "--resume", folder / MODEL))
+        finish(start(digits, "--resume", folder / MODEL, *options))
     else:
-        finish(start(digits, "--out", folder))
+        finish(start(digits, "--out", folder, *options))
 
 
 def main(kills, seed=0):
@@ -106,11 +114,7 @@ def main(kills, seed=0):
         digits, undisturbed = Path(temporary, "digits"), Path(temporary, "undisturbed")
         digits.mkdir()
         write_digits(digits)
-        process = start(digits, "--out", undisturbed)
-        wait_for_training(process)
-        begin = time.perf_counter()
-        finish(process)
-        seconds = time.perf_counter() - begin
+        seconds = time_until_the_end(start(digits, "--out", undisturbed), wait_for_training)
         expected = outcome(undisturbed)
 
         where, same = Counter(), 0
