@@ -44,6 +44,8 @@ def read_image(path):
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(path, formats=("PNG", "JPEG")) as image:
+                image.verify()  # the checksums of a PNG, which reading the pixels leaves out
+            with Image.open(path, formats=("PNG", "JPEG")) as image:
                 image.load()
                 upright = ImageOps.exif_transpose(image)
                 upright.format = image.format

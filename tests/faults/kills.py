@@ -74,8 +74,8 @@ def time_until_the_end(process, begun):
 def outcome(folder):
     """All that a finished run has left, but for the times: {name of the file: content}."""
     left = {path.name: path.read_bytes() for path in folder.iterdir()}
-    with (folder / "history.csv").open() as file:
-        left["history.csv"] = [list(row.values())[:4] for row in csv.DictReader(file)]
+    rows = csv.DictReader(left["history.csv"].decode().splitlines())
+    left["history.csv"] = [list(row.values())[:4] for row in rows]
     left["metrics.json"] = json.loads(left["metrics.json"])
     del left["metrics.json"]["train_seconds"]
     return left
