@@ -1,4 +1,4 @@
-"""`python -m tests.faults` does to scratchnet what may happen to it, some thousand times, and counts.
+"""`python -m tests.faults` does to scratchnet what may happen to it, a thousand times; it counts.
 
 The counts go into benchmarks/results/faults.json and from there into the README. `pytest` does the
 same less often.

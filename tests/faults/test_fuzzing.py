@@ -1,9 +1,14 @@
 """A few hundred damaged files of each kind; `python -m tests.faults` takes many more."""
 
+import json
+
 import numpy as np
 import pytest
 
+from benchmarks import readme
+from benchmarks.harness import RESULTS
 from tests.faults import fuzzing
+from tests.faults.survived import table
 
 
 def test_no_damaged_file_is_taken_for_another_or_crashes_the_decoders():
@@ -26,3 +31,11 @@ def test_accidents_happen_to_content_of_any_size(size):
 
     rng = np.random.default_rng(0)
     assert len({fuzzing.mutated(bytes(size), rng) for _ in range(300)}) > 50
+
+
+def test_the_table_of_the_readme_is_that_of_the_counts_and_nothing_was_lost():
+    counts = json.loads((RESULTS / "faults.json").read_text())
+    assert readme.filled_in("faults") == table(counts), "run `python -m tests.faults`"
+    assert counts["kills"]["resumed to the same bits"] == counts["kills"]["killed"] == 1000
+    for found in counts["fuzzing"].values():
+        assert found[fuzzing.WRONG] == found[fuzzing.CRASHED] == 0
