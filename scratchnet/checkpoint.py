@@ -62,6 +62,7 @@ def load(path):
             are not finite.
     """
     try:
+        open(path, "rb").close()  # safetensors calls any file that it cannot open a missing one
         with safetensors.safe_open(path, framework="numpy") as file:
             text = (file.metadata() or {}).get(METADATA_KEY, "")
             if not text:
