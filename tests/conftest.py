@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import http.server
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -65,14 +66,20 @@ def digits_folder(sample, tmp_path_factory):
     )
 
 
-@pytest.fixture
-def trained(digits_folder, tmp_path):
-    """A finished run of a small network on these digits, for the test to do with as it likes."""
+@pytest.fixture(scope="session")
+def small_run(digits_folder, tmp_path_factory):
+    """A finished run of a small network on these digits."""
+    out = tmp_path_factory.mktemp("small") / "run"
     options = ("--epochs", 2, "--hidden", 8, "--momentum", 0.5, "--no-plots")
-    out = tmp_path / "trained"
     shown = run_module("scratchnet.train", "--data-dir", digits_folder, "--out", out, *options)
     assert shown.returncode == 0, shown.stderr
     return out
+
+
+@pytest.fixture
+def trained(small_run, tmp_path):
+    """A copy of the small run, for the test to do with as it likes."""
+    return shutil.copytree(small_run, tmp_path / "trained")
 
 
 def mnist_on_this_machine():
