@@ -20,6 +20,7 @@ plots       every figure
 kernels     one function, np.matmul, made faster step by step
 """
 
+from scratchnet import interrupts  # noqa: F401  first of all, for Ctrl-C during what follows
 from scratchnet.cnn import CNN
 from scratchnet.conv import Conv2d, Flatten, MaxPool2d
 from scratchnet.layers import Linear, ReLU

@@ -62,6 +62,7 @@ def load(path):
             are not finite.
     """
     try:
+        open(path, "rb").close()  # safetensors calls any file that it cannot open a missing one
         with safetensors.safe_open(path, framework="numpy") as file:
             text = (file.metadata() or {}).get(METADATA_KEY, "")
             if not text:
@@ -76,8 +77,12 @@ def load(path):
     digest, text = text[:64], text[64:]
     if digest != _digest(tensors, text):
         raise CheckpointError(f"{path} is damaged: its content does not match its SHA-256")
-    state = json.loads(text)
-    if state.pop("format") != FORMAT:
+    try:
+        state = json.loads(text)
+        written = state.pop("format")
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise CheckpointError(f"{path} was not written by scratchnet: {error}") from error
+    if written != FORMAT:
         raise CheckpointError(f"{path} was written by another version of scratchnet")
     for name, array in tensors.items():
         if not np.isfinite(array).all():

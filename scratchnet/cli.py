@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 
+from scratchnet import interrupts
 from scratchnet.checkpoint import CheckpointError
 from scratchnet.data import DataError
 
@@ -21,8 +22,8 @@ class NumericError(Exception):
     """The loss or the weights are no longer finite."""
 
 
-class Stopped(Exception):
-    """SIGINT or SIGTERM arrived."""
+class Stopped(BaseException):
+    """SIGINT or SIGTERM arrived; like KeyboardInterrupt, no error that a library may catch."""
 
     def __init__(self, signum, message="stopped"):
         super().__init__(message)
@@ -36,7 +37,7 @@ class Parser(argparse.ArgumentParser):
     """An ArgumentParser that reports a wrong option in one line, without the usage text."""
 
     def error(self, message):
-        self.exit(2, f"{self.prog}: {message} (see --help)\n")
+        self.exit(2, one_line(f"{self.prog}: {message} (see --help)") + "\n")
 
 
 def run(command):
@@ -46,9 +47,12 @@ def run(command):
         raise Stopped(signum)
 
     signal.signal(signal.SIGTERM, terminate)
-    sys.stdout.reconfigure(line_buffering=True)  # a pipe shows each line when it is printed
+    if signal.getsignal(signal.SIGINT) is interrupts.end:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    _prepare_streams()
     try:
         command()
+        _ignore_signals()  # all is done and written
     except KeyboardInterrupt:
         _exit(128 + signal.SIGINT, "stopped")
     except Stopped as stopped:
@@ -64,9 +68,28 @@ def run(command):
         _exit(EXIT_CODES[type(error)], error)
 
 
+def one_line(text):
+    """Return the text with its line breaks and other control characters spelt out."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in str(text))
+
+
 def _exit(code, message):
-    print(message, file=sys.stderr)
+    _ignore_signals()  # another Ctrl-C could only add a traceback to the line
+    print(one_line(message), file=sys.stderr)
     sys.exit(code)
+
+
+def _ignore_signals():
+    for signum in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(signum, signal.SIG_IGN)
+
+
+def _prepare_streams():
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by the shell: `>&-`
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115  open to the end
+    # A pipe shows each line when it is printed; what the encoding lacks is spelt out.
+    sys.stdout.reconfigure(line_buffering=True, errors="backslashreplace")
 
 
 def cores():

@@ -28,6 +28,7 @@ MIRRORS = (
     "https://storage.googleapis.com/cvdf-datasets/mnist/",
     "https://ossci-datasets.s3.amazonaws.com/mnist/",
 )
+TIMEOUT = (5, 30)  # seconds to connect, seconds between two reads
 
 # The SHA-256 of each unpacked file of MNIST, and of the .gz that the mirrors serve.
 TRAIN_IMAGES, TRAIN_LABELS = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"
@@ -203,7 +204,7 @@ def read_file(path):
 
 
 def _load_folder(folder, *, must_be_mnist):
-    if not folder.is_dir():
+    if not os.path.isdir(folder):  # unlike Path.is_dir, false for a name that is too long
         raise DataError(f"{folder} is no folder; it should hold {TRAIN_IMAGES}.gz and its siblings")
     paths = {name: find_file(folder, name) for name in MNIST_SHA256}
     contents = {name: read_file(path) for name, path in paths.items()}
@@ -284,10 +285,8 @@ def _download(name, cache):
     import pooch
     import requests
 
-    download = pooch.HTTPDownloader(
-        progressbar=sys.stderr.isatty(),
-        timeout=(5, 30),  # seconds to connect, seconds between two reads
-    )
+    pooch.get_logger().setLevel("WARNING")  # what was had from where is told by who loads it
+    download = pooch.HTTPDownloader(progressbar=sys.stderr.isatty(), timeout=TIMEOUT)
     failures = []
     for mirror in MIRRORS:
         try:
@@ -301,6 +300,10 @@ def _download(name, cache):
         except (requests.RequestException, ValueError) as error:
             # pooch raises ValueError when the bytes are not those of the checksum
             failures.append(f"{mirror} ({_reason(error)})")
+        except OSError as error:
+            if error.errno is not None:  # a full disk does not say whose file it was
+                error.filename = str(cache / f"{name}.gz")
+            raise
         else:
             (cache / name).unlink(missing_ok=True)  # unpacked and wrong, it would hide the new one
             return

@@ -1,6 +1,5 @@
 """The networks that the commands know by name, and the options that suit each."""
 
-from scratchnet.checkpoint import CheckpointError
 from scratchnet.cnn import CNN
 from scratchnet.network import MLP
 
@@ -23,15 +22,3 @@ RECIPES = {
     "mlp": {"epochs": 10, "lr": 0.1, "momentum": 0.0, "hidden": [128, 64]},
     "cnn": {"epochs": 5, "lr": 0.01, "momentum": 0.9, "hidden": [128]},
 }
-
-
-def config_of(state, path):
-    """Return what the state of a checkpoint says of its network.
-
-    Raises:
-        CheckpointError: it is of a kind that is not known here.
-    """
-    config = {"model": "mlp"} | state["config"]  # the only one when checkpoints named none
-    if config["model"] not in MODELS:
-        raise CheckpointError(f"{path} holds a network of an unknown kind: {config['model']}")
-    return config

@@ -22,15 +22,16 @@ from scipy import ndimage
 from scratchnet import checkpoint, cli
 from scratchnet.data import DataError, to_unit_interval
 from scratchnet.loss import softmax
-from scratchnet.models import MODELS, config_of
+from scratchnet.models import MODELS
+from scratchnet.run import load_run
 
 LARGEST = 1000  # pixels on a side; a photograph has no more to say about one digit
 
 
 def load_network(path):
     """Return the trained network of a checkpoint; CheckpointError if there is none."""
-    tensors, state = checkpoint.load(path)
-    config = config_of(state, path)
+    tensors, state = load_run(path)
+    config = state["config"]
     # every weight drawn here is replaced
     network = MODELS[config["model"]](config["hidden"], rng=np.random.default_rng(0))
     weights = {name: array for name, array in tensors.items() if not name.startswith("velocity.")}
@@ -43,6 +44,8 @@ def read_image(path):
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(path, formats=("PNG", "JPEG")) as image:
+                image.verify()  # the checksums of a PNG, which reading the pixels leaves out
             with Image.open(path, formats=("PNG", "JPEG")) as image:
                 image.load()
                 upright = ImageOps.exif_transpose(image)
@@ -62,13 +65,7 @@ def prepare(image):
     Raises:
         DataError: the image is all of one colour.
     """
-    ink, noise = _ink(_grey(image))  # (H,W)
-    floor = max(noise, 0.1 * ink.max()) if image.format == "JPEG" else noise  # ripples at strokes
-    ink[ink <= floor] = 0
-    if not ink.any():
-        raise DataError("there is nothing to see: it is all of one colour")
-    rows, columns = (np.flatnonzero(ink.any(axis=axis)) for axis in (1, 0))
-    digit = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]  # (h,w)
+    digit = _digit(_grey(image), rippled=image.format == "JPEG")  # (h,w)
     h, w = (max(1, round(20 * n / max(digit.shape))) for n in digit.shape)
     digit = Image.fromarray(digit).resize((w, h), Image.Resampling.LANCZOS)
     digit = np.asarray(digit).clip(0, 255)  # (h,w), the longer one 20
@@ -99,13 +96,38 @@ def _grey(image):
     return luminance * opacity + paper * (1 - opacity)
 
 
+def _digit(grey, rippled):
+    """Return the ink (h, w) of the digit, cropped to it, in a picture (H, W).
+
+    Ink that fills the border of its own bounding box is no digit but a card, a frame or the paper
+    in one: the digit is what stands inside, if that is about as strong and no such block itself.
+    """
+    found = None
+    while True:
+        ink, noise = _ink(grey)  # (H,W)
+        ink[ink <= (max(noise, 0.1 * ink.max()) if rippled else noise)] = 0
+        if found is None and not ink.any():
+            raise DataError("there is nothing to see: it is all of one colour")
+        if found is not None and ink.max() < found.max() / 2:
+            return found
+        rows, columns = (np.flatnonzero(ink.any(axis=axis)) for axis in (1, 0))
+        box = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+        if (_border(ink[box]) > ink.max() / 2).mean() < 0.9:
+            return ink[box]
+        found, grey = ink[box] if found is None else found, grey[box]
+
+
+def _border(pixels):
+    return np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
+
+
 def _ink(grey):
     """Return how far each pixel is from the background, on the side of the digit, and the noise.
 
     Both come from the border, (H, W) and a number. Medians, as strokes may touch the border; of a
     normal noise hardly a pixel in 100,000 is more than 4.5 standard deviations off, 6.7 medians.
     """
-    border = np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])
+    border = _border(grey)
     background = np.median(border)
     lighter, darker = (grey - background).clip(0), (background - grey).clip(0)  # (H,W)
     ink = lighter if lighter.sum() > darker.sum() else darker
@@ -124,6 +146,11 @@ def main(argv=None):
     parser.add_argument("--json", action="store_true", help="print JSON, with all probabilities")
     parser.add_argument("--show", metavar="FILE", help="save what the network saw, as a PNG")
     options = parser.parse_args(argv)
+    if options.show:
+        show = Path(options.show).resolve()
+        for path in (*options.images, options.model):
+            if Path(path).resolve() == show:
+                raise cli.UsageError(f"--show {options.show}: would replace the {path} to be read")
 
     network = load_network(options.model)
     paths, prepared, failures = [], [], []

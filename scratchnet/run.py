@@ -9,8 +9,10 @@ import contextlib
 import csv
 import errno
 import io
+import itertools
 import json
 import platform
+import re
 import shlex
 import signal
 import tempfile
@@ -24,6 +26,7 @@ from tqdm import tqdm
 
 from scratchnet import __version__, checkpoint, cli
 from scratchnet.data import to_unit_interval
+from scratchnet.models import MODELS
 
 # These options decide the weights, bit for bit: a resumed run takes them from its checkpoint.
 DECISIVE = (
@@ -38,6 +41,8 @@ DECISIVE = (
     "val_size",
     "augment",
 )
+# Checkpoints from before there were these options mean:
+BEFORE_THEM = {"model": "mlp", "lr_decay": 1.0, "augment": False}
 # These a resumed run takes over too, but may be told otherwise.
 INHERITED = ("epochs", "engine", "matmul", "threads")
 HISTORY = ("epoch", "train_loss", "val_loss", "val_accuracy", "seconds", "images_per_second")
@@ -70,6 +75,31 @@ def run_folder(options):
         raise BlockingIOError(errno.EAGAIN, "in use by another run", str(folder)) from None
 
 
+def load_run(path):
+    """Return the (tensors, state) of a checkpoint that a `Run` saved.
+
+    Raises:
+        CheckpointError: as `checkpoint.load`; it is no run's; or its weights are not those of the
+            network it names, for which no memory is taken then.
+    """
+    tensors, state = checkpoint.load(path)
+    state["config"] = config = BEFORE_THEM | state.get("config", {})
+    if not (
+        state.keys() >= {"epoch", "under_way"}
+        and config.keys() >= {*DECISIVE, *INHERITED, "data"}
+        and config["model"] in MODELS
+    ):
+        raise checkpoint.CheckpointError(f"{path} is no checkpoint of a training run")
+    found = {int(n[6:-2]): tensors[n].shape for n in tensors if re.fullmatch(r"linear\d+\.W", n)}
+    found = [shape for _, shape in sorted(found.items())]
+    n_in = found[0][0] if found else 0
+    if found != (wanted := list(itertools.pairwise((n_in, *config["hidden"], 10)))):
+        raise checkpoint.CheckpointError(
+            f"{path} is of another network: its weights are {found}, {wanted} by its widths"
+        )
+    return tensors, state
+
+
 class Run:
     """A network in training, and the files that remember it.
 
@@ -97,11 +127,11 @@ class Run:
         return dict(self.network.parameters()) | velocities
 
     def resume(self, tensors, state):
-        """Take over what `checkpoint.load` returned, and the history that lies beside it.
+        """Take over what `load_run` returned, and the history that lies beside it.
 
         Raises:
             CheckpointError: of other data or another network, or beside a damaged history.
-        cli.UsageError: it has done more epochs than are asked for.
+            cli.UsageError: it has done more epochs than are asked for.
         """
         path, trained_on = Path(self.options.resume), state["config"]["data"]
         if trained_on["sha256"] != self.dataset.sha256:
@@ -243,12 +273,15 @@ def read_history(path):
     whole = ("epoch", "images_per_second")
     try:
         with path.open(newline="") as file:
+            rows = csv.DictReader(file)
+            if tuple(rows.fieldnames or ()) != HISTORY:
+                raise ValueError("another header")
             return [
                 {
                     name: None if row[name] == "" else (int if name in whole else float)(row[name])
                     for name in HISTORY
                 }
-                for row in csv.DictReader(file)
+                for row in rows
             ]
     except (KeyError, TypeError, ValueError, csv.Error) as error:
         raise checkpoint.CheckpointError(

@@ -16,10 +16,10 @@ import threadpoolctl
 from scratchnet import checkpoint, cli, data
 from scratchnet.loss import softmax, softmax_cross_entropy
 from scratchnet.metrics import accuracy, confusion_matrix
-from scratchnet.models import MODELS, RECIPES, config_of
+from scratchnet.models import MODELS, RECIPES
 from scratchnet.optim import SGD
 from scratchnet.progress import GracefulStop, Progress, StoppedBetweenBatches
-from scratchnet.run import DECISIVE, INHERITED, Run, run_folder
+from scratchnet.run import DECISIVE, INHERITED, Run, load_run, run_folder
 
 DEFAULTS = {
     "model": "mlp",
@@ -158,7 +158,7 @@ def main(argv=None):
     given = parse(argv)
     if "config" in given:
         given = read_config(given["config"]) | given
-    tensors, state = checkpoint.load(given["resume"]) if "resume" in given else (None, None)
+    tensors, state = load_run(given["resume"]) if "resume" in given else (None, None)
     chosen = DEFAULTS | recorded(state, given) | given
     options = argparse.Namespace(**RECIPES[chosen["model"]] | chosen)
     if options.model != "mlp" and options.engine == "fused":
@@ -283,8 +283,7 @@ def recorded(state, given):
     """
     if state is None:
         return {}
-    # An older checkpoint may not know every option.
-    config = DEFAULTS | config_of(state, given["resume"])
+    config = state["config"]
     contradictions = [
         f"--{name.replace('_', '-')} {given[name]} (there {config[name]})"
         for name in DECISIVE
@@ -352,7 +351,8 @@ def parse(argv, prog="python -m scratchnet.train"):
     option("--lr-decay", "lr is multiplied by it after each epoch", type=real(0, 1, exclusive=True))
     option("--momentum", "share of the last step that is kept", type=real(0))
     option("--weight-decay", "pull of the weights towards 0", type=real(0))
-    option("--hidden", "widths of the hidden dense layers", type=whole(1), nargs="*", metavar="N")
+    width = whole(1, 1_000_000)
+    option("--hidden", "widths of the hidden dense layers", type=width, nargs="*", metavar="N")
     option("--seed", "of the weights, the split and the order", type=whole(0))
     option("--dataset", "auto: mnist, or else the sample", choices=("auto", "mnist", "sample"))
     option("--data-dir", "folder of the IDX files, gzipped or not", type=cli.path, metavar="DIR")

@@ -1,9 +1,14 @@
 """The data that the tests share: real digits, as a small folder of IDX files or as the full set."""
 
 import gzip
+import hashlib
+import http.server
 import os
+import shutil
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import hypothesis
@@ -61,6 +66,22 @@ def digits_folder(sample, tmp_path_factory):
     )
 
 
+@pytest.fixture(scope="session")
+def small_run(digits_folder, tmp_path_factory):
+    """A finished run of a small network on these digits."""
+    out = tmp_path_factory.mktemp("small") / "run"
+    options = ("--epochs", 2, "--hidden", 8, "--momentum", 0.5, "--no-plots")
+    shown = run_module("scratchnet.train", "--data-dir", digits_folder, "--out", out, *options)
+    assert shown.returncode == 0, shown.stderr
+    return out
+
+
+@pytest.fixture
+def trained(small_run, tmp_path):
+    """A copy of the small run, for the test to do with as it likes."""
+    return shutil.copytree(small_run, tmp_path / "trained")
+
+
 def mnist_on_this_machine():
     """The full MNIST from $SCRATCHNET_DATA_DIR or the cache folder; DataError, no download."""
     return data.load("mnist", os.environ.get("SCRATCHNET_DATA_DIR") or pooch.os_cache("scratchnet"))
@@ -99,3 +120,47 @@ def pictures(digits):
 def no_data_dir(monkeypatch):
     """Without $SCRATCHNET_DATA_DIR, as on a user's machine."""
     monkeypatch.delenv("SCRATCHNET_DATA_DIR", raising=False)
+
+
+@pytest.fixture
+def mirror_server(digits_folder):
+    """A server on this machine that serves the small folder in place of MNIST.
+
+    It answers as `answers` says, a status or another fault per request; after the last with the
+    file. `constants` are those of scratchnet.data that make it two mirrors of MNIST.
+    """
+    contents = {path.name: path.read_bytes() for path in digits_folder.iterdir()}
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            answer = server.answers.pop(0) if server.answers else 200
+            if answer == "silence":
+                time.sleep(2)
+                return
+            content = contents[self.path.rpartition("/")[2]]
+            self.send_response(answer if isinstance(answer, int) else 200)
+            self.end_headers()
+            self.wfile.write(content if answer == 200 else b"<html>no</html>")
+
+        def log_message(self, *_):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.answers = []
+    url = f"http://127.0.0.1:{server.server_port}"
+
+    def sums(unpack):
+        unpacked = {name: unpack(contents[f"{name}.gz"]) for name in data.MNIST_SHA256}
+        return {name: hashlib.sha256(content).hexdigest() for name, content in unpacked.items()}
+
+    server.constants = {
+        "MIRRORS": [f"{url}/first/", f"{url}/second/"],
+        "MNIST_SHA256": sums(gzip.decompress),
+        "MIRRORED_GZ_SHA256": sums(bytes),
+    }
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield server
+    server.shutdown()
+    thread.join()
+    server.server_close()

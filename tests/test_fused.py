@@ -419,20 +419,6 @@ def test_of_any_depth_and_of_a_batch_larger_than_the_data_works(digits_folder, t
         assert shown.returncode == 0, shown.stderr
 
 
-def test_a_loss_that_is_not_finite_ends_the_run_with_5_and_names_the_step(digits_folder, tmp_path):
-    shown = train(digits_folder, tmp_path, "--lr", 1e30, "--no-plots")
-    assert shown.returncode == 5
-    (line,) = shown.stderr.splitlines()
-    assert re.search(r"the loss is (nan|inf) at Epoch \[1/10\], step 2;", line)
-    assert "nothing saved" in line
-
-
-def test_an_unknown_engine_is_refused(digits_folder, tmp_path):
-    shown = train(digits_folder, tmp_path / "out", "--engine", "steam")
-    assert shown.returncode == 2
-    assert "'layered', 'fused'" in shown.stderr
-
-
 @pytest.mark.skipif(sys.platform != "linux", reason="where Linux tells the peak of memory")
 def test_two_epochs_of_the_full_mnist_read_over_95_percent_in_half_a_gigabyte(mnist, tmp_path):
     program = (

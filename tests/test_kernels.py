@@ -75,6 +75,15 @@ def test_what_is_not_finite_in_the_left_operand_reaches_its_row_and_no_other(ker
 
 
 @every_rung
+@pytest.mark.parametrize("special", [np.nan, np.inf, -np.inf])
+def test_what_is_not_finite_in_the_right_operand_reaches_its_column_and_no_other(kernel, special):
+    A, B = np.ones((9, 20), np.float32), np.ones((20, 70), np.float32)
+    B[7, 4] = special
+    with np.errstate(invalid="ignore"):
+        np.testing.assert_array_equal(kernel(A, B), A @ B)
+
+
+@every_rung
 def test_float32_and_float64_together_give_float64_as_in_numpy(kernel):
     A, B = np.full((3, 4), 0.1, np.float32), np.full((4, 5), 0.1)
     assert kernel(A, B).dtype == np.float64

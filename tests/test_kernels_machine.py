@@ -25,7 +25,7 @@ OTHER_PROCESSORS = {
 }
 
 
-def probe(*steps, root=ROOT, **variables):
+def probe(*steps, root=ROOT, preexec_fn=None, **variables):
     """Run steps of kernel_probe.py in a new process; return what it wrote."""
     run = subprocess.run(
         [sys.executable, "-X", "faulthandler", HERE / "kernel_probe.py", *steps],
@@ -33,6 +33,7 @@ def probe(*steps, root=ROOT, **variables):
         capture_output=True,
         text=True,
         check=False,
+        preexec_fn=preexec_fn,
     )
     assert run.returncode == 0, run.stderr
     return run.stdout + run.stderr

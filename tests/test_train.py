@@ -342,18 +342,6 @@ class TestAnInterruptedRun:
         assert shown.returncode == 2
         assert_same_weights(tmp_path / "run", finished[0])
 
-    def test_needs_no_history_but_takes_no_damaged_one(self, finished, digits_folder, tmp_path):
-        model = tmp_path / "model.safetensors"
-        shutil.copy(finished[0] / "model.safetensors", model)
-        options = ("--resume", model, "--data-dir", digits_folder)
-        shown = run_module("scratchnet.train", *options)
-        assert shown.returncode == 0, shown.stderr
-        assert "3 of 3 epochs done" in shown.stdout
-        (tmp_path / "history.csv").write_text("nonsense\n1\n")
-        shown = run_module("scratchnet.train", *options)
-        assert shown.returncode == 4
-        assert len(shown.stderr.splitlines()) == 1
-
     def test_cannot_have_done_more_than_is_asked_for(self, finished, digits_folder):
         shown = run_module(
             *("scratchnet.train", "--resume", finished[0] / "model.safetensors"),
@@ -372,18 +360,6 @@ class TestAnInterruptedRun:
         shown = run_module("scratchnet.train", "--resume", tmp_path / "model.safetensors", *options)
         assert shown.returncode == 0, shown.stderr
 
-    def test_refuses_options_that_contradict_the_checkpoint(
-        self, finished, digits_folder, tmp_path
-    ):
-        shown = run_module(
-            *("scratchnet.train", "--resume", finished[0] / "model.safetensors"),
-            *("--data-dir", digits_folder, "--batch-size", 9, "--lr", 0.2, "--hidden", 20),
-        )
-        assert shown.returncode == 4
-        assert "--lr 0.2 (there 0.1)" in shown.stderr
-        assert "--hidden [20] (there [128, 64])" in shown.stderr
-        assert "--batch-size" not in shown.stderr
-
     def test_refuses_to_go_on_with_other_data(self, finished):
         shown = run_module(
             "scratchnet.train", "--resume", finished[0] / "model.safetensors", "--dataset", "sample"
@@ -392,120 +368,17 @@ class TestAnInterruptedRun:
         assert "other data" in shown.stderr
 
 
-class TestAMistake:
-    """One line, the exit code of its kind, no traceback, and every file as it was before."""
-
-    @staticmethod
-    def assert_refused(shown, code, words):
-        assert shown.returncode == code, shown.stderr
-        assert len(shown.stderr.splitlines()) == 1, shown.stderr
-        assert words in shown.stderr
-        assert "Traceback" not in shown.stderr
-
-    @pytest.mark.parametrize(
-        ("options", "words"),
-        [
-            (["--epochs", 0], "--epochs: 0 must be at least 1"),
-            (["--epochs", "many"], "--epochs: invalid whole number value: 'many'"),
-            (["--batch-size", -1], "--batch-size"),
-            (["--lr", "nan"], "--lr: nan must be a finite number over 0"),
-            (["--lr", 0], "--lr: 0 must be"),
-            (["--lr", "inf"], "--lr"),
-            (["--lr-decay", 0], "--lr-decay: 0 must be a finite number over 0 and at most 1"),
-            (["--lr-decay", 1.1], "--lr-decay"),
-            (["--momentum", -0.5], "--momentum"),
-            (["--weight-decay", "inf"], "--weight-decay"),
-            (["--hidden", 128, 0], "--hidden: 0 must be at least 1"),
-            (["--seed", 1.5], "--seed"),
-            (["--seed", -1], "--seed"),
-            (["--threads", 0], "--threads"),
-            (["--threads", 100_000], "--threads: 100000 must be from 1 to"),
-            (["--val-size", 10_000], "--val-size: 10,000 validation images"),
-            (["--matmul", "magic"], "choose one of ijk, ikj"),
-            (["--dataset", "cifar"], "--dataset"),
-            (["--learning-rate", 1], "--learning-rate"),
-            (["--out", ""], "--out: the path is empty"),
-        ],
+def test_the_threads_that_are_asked_for_are_those_of_the_blas(digits_folder, tmp_path, monkeypatch):
+    limits = []
+    limit = threadpoolctl.threadpool_limits
+    monkeypatch.setattr(cli, "cores", lambda: 2)
+    monkeypatch.setattr(
+        threadpoolctl, "threadpool_limits", lambda *args: limits.append(args) or limit(*args)
     )
-    def test_in_the_options_is_2(self, digits_folder, tmp_path, options, words):
-        self.assert_refused(train(digits_folder, tmp_path / "out", *options), 2, words)
-        assert not (tmp_path / "out").exists()
-
-    @pytest.mark.parametrize(
-        ("content", "words"),
-        [
-            ("{", "cannot be read as JSON"),
-            ("[1]", "holds no JSON object"),
-            ('{"learning_rate": 1}', "'learning_rate' is no option"),
-            ('{"config": "other.json"}', "'config' is no option"),
-            ('{"lr": 0}', "--lr: 0 must be a finite number over 0"),
-            ('{"lr": true}', "--lr: expected one argument"),
-            ('{"epochs": 1.5}', "--epochs"),
-            ('{"hidden": [128, "wide"]}', "--hidden: invalid whole number value: 'wide'"),
-            ('{"no_plots": "yes"}', "--no-plots"),
-            (None, "cannot be read as JSON"),
-        ],
-    )
-    def test_in_a_file_of_options_is_2(self, digits_folder, tmp_path, content, words):
-        path = tmp_path / "options.json"
-        if content is not None:
-            path.write_text(content)
-        shown = train(digits_folder, tmp_path / "out", "--config", path)
-        self.assert_refused(shown, 2, words)
-        assert str(path) in shown.stderr
-        assert not (tmp_path / "out").exists()
-
-    def test_in_a_choice_of_two_data_sets_is_2(self, digits_folder, tmp_path):
-        shown = train(digits_folder, tmp_path / "out", "--dataset", "sample")
-        self.assert_refused(shown, 2, "--data-dir")
-
-    def test_in_the_data_is_3(self, tmp_path):
-        shown = train(tmp_path / "nowhere", tmp_path / "out")
-        self.assert_refused(shown, 3, str(tmp_path / "nowhere"))
-        assert not (tmp_path / "out").exists()
-
-    def test_in_the_checkpoint_is_4(self, finished, digits_folder, tmp_path):
-        content = bytearray((finished[0] / "model.safetensors").read_bytes())
-        content[-1000] ^= 1
-        path = tmp_path / "model.safetensors"
-        path.write_bytes(content)
-        shown = run_module("scratchnet.train", "--resume", path, "--data-dir", digits_folder)
-        self.assert_refused(shown, 4, "SHA-256")
-        assert path.read_bytes() == content
-
-    def test_in_the_learning_rate_is_5_and_keeps_the_last_good_checkpoint(
-        self, digits_folder, tmp_path
-    ):
-        train(digits_folder, tmp_path, *OPTIONS, "--lr", 1e30, "--epochs", 1)
-        shown = train(digits_folder, tmp_path, "--lr", 1e30)
-        self.assert_refused(shown, 5, "the loss is nan at Epoch [1/10], step 2")
-        assert "nothing saved" in shown.stderr
-
-    def test_that_shows_only_after_the_last_step_is_5_in_one_line_too(
-        self, digits_folder, tmp_path
-    ):
-        options = ("--lr", 1e30, "--batch-size", 10_000, "--epochs", 1, "--val-size", 0)
-        shown = train(digits_folder, tmp_path, *options)
-        self.assert_refused(shown, 5, "try a lower --lr")
-
-    def test_in_the_place_for_the_files_is_6(self, digits_folder, tmp_path):
-        (tmp_path / "file").write_text("mine")
-        for out in (tmp_path / "file", tmp_path / "file" / "below"):
-            self.assert_refused(train(digits_folder, out), 6, str(tmp_path / "file"))
-        assert (tmp_path / "file").read_text() == "mine"
-
-    def test_of_two_runs_in_one_folder_is_6(self, digits_folder, tmp_path):
-        import filelock
-
-        with filelock.FileLock(tmp_path / ".lock"):
-            shown = train(digits_folder, tmp_path)
-        self.assert_refused(shown, 6, "in use by another run")
-
-    def test_of_a_second_run_over_a_finished_one_is_2(self, finished, digits_folder):
-        before = (finished[0] / "model.safetensors").read_bytes()
-        shown = train(digits_folder, finished[0])
-        self.assert_refused(shown, 2, "holds a run")
-        assert (finished[0] / "model.safetensors").read_bytes() == before
+    for threads in ("1", "2"):
+        words = ["--data-dir", str(digits_folder), "--out", str(tmp_path / threads), "--dry-run"]
+        scratchnet.train.main([*words, "--threads", threads])
+    assert limits == [(1, "blas"), (2, "blas")]
 
 
 def test_three_epochs_of_the_full_mnist_read_over_96_percent(mnist, tmp_path):

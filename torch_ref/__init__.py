@@ -16,3 +16,5 @@ zoo       what they cost and how the proof catches them: `python -m torch_ref.zo
 
 `torch_ref` imports `scratchnet`, never the other way.
 """
+
+import scratchnet  # noqa: F401  before torch, for Ctrl-C during its long import

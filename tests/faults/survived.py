@@ -1,0 +1,29 @@
+"""The counts of `python -m tests.faults`, as the README shows them."""
+
+from tests.faults.fuzzing import CRASHED, REFUSED, SAME, WRONG
+
+
+def table(counts):
+    """Markdown: what was done, how often, and what came of it; for the parts that were counted."""
+    lines = ["| what was done | times | what came of it |", "|---|---:|---|"]
+    if kills := counts.get("kills"):
+        torn = kills["where"].get("in the middle of writing a file", 0)
+        lines.append(
+            f"| `kill -9` at a random moment of training, {torn} of them in the middle of writing "
+            f"a file | {kills['killed']:,} | {kills['resumed to the same bits']:,} resumed to the "
+            "bits of an undisturbed run |"
+        )
+    for engine, found in counts.get("interruptions", {}).items():
+        lines.append(
+            f"| Ctrl-C or SIGTERM at a random moment from the first import on, {engine} engine | "
+            f"{found['interrupted']:,} | {found['in one line']:,} said so in one line, "
+            f"{found['resumed to the same bits']:,} resumed to the same bits |"
+        )
+    for kind, found in counts.get("fuzzing", {}).items():
+        outcomes = (SAME, REFUSED, WRONG, CRASHED)
+        done = f"damaged {kind}" if " of " not in kind else f"{kind} flipped"
+        lines.append(
+            f"| {done} | {sum(found[o] for o in outcomes):,} | "
+            f"{', '.join(f'{found[outcome]:,} {outcome}' for outcome in outcomes)} |"
+        )
+    return "\n".join(lines)

@@ -1,0 +1,111 @@
+"""Stopped at any moment, by Ctrl-C, SIGTERM or kill -9: nothing is lost, nothing is noisy."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+from catalogue import assert_one_line, train
+from conftest import ROOT
+
+from tests.faults import interruptions, kills
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="asks Linux who catches signals")
+
+
+def test_kill_9_at_random_moments_loses_nothing():
+    counts = kills.main(12, seed=1)
+    assert counts["killed"] == counts["resumed to the same bits"] == 12
+
+
+@pytest.mark.parametrize(("engine", "runs"), [("layered", 10), ("fused", 4)])
+def test_ctrl_c_and_sigterm_at_random_moments_say_so_in_one_line_and_lose_nothing(engine, runs):
+    counts = interruptions.main(runs, engine, seed=1)
+    assert counts == dict.fromkeys(("interrupted", "in one line", "resumed to the same bits"), runs)
+
+
+def start(program, *words, **variables):
+    """Run a program that patches scratchnet before the command begins."""
+    return subprocess.Popen(
+        [sys.executable, "-u", "-c", program, *map(str, words)],
+        cwd=ROOT,
+        env=os.environ | variables,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def wait_for(process, words):
+    assert any(words in line for line in process.stdout)
+
+
+def ended(process):
+    stdout, stderr = process.communicate(timeout=60)
+    return subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)
+
+
+SLOW_STEP = """
+import sys, time
+from scratchnet import SGD, cli, train
+def step(self):
+    print('in the middle of a batch')
+    time.sleep(600)
+SGD.step = step
+cli.run(lambda: train.main(sys.argv[2:]))
+"""
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_a_second_signal_in_the_middle_of_a_batch_ends_at_once(digits_folder, tmp_path, signum):
+    with start(SLOW_STEP, *train(digits_folder, tmp_path)) as process:
+        wait_for(process, "in the middle of a batch")
+        process.send_signal(signum)
+        with pytest.raises(subprocess.TimeoutExpired):  # the first waits for the batch
+            process.wait(timeout=1)
+        process.send_signal(signum)
+        assert_one_line(ended(process), 128 + signum, "stopped")
+    assert not (tmp_path / "model.safetensors").exists()
+
+
+SLOW_SAVING = """
+import os, sys, time
+from scratchnet import cli, train
+def fsync(descriptor, saves=[]):
+    saves.append(descriptor)
+    if len(saves) == 4:  # config.json, the first epoch's two files, the second's history
+        print('in the middle of saving')
+        time.sleep(600)
+os.fsync = fsync
+cli.run(lambda: train.main(sys.argv[2:]))
+"""
+
+
+def test_two_signals_in_the_middle_of_saving_leave_the_last_epoch_whole(digits_folder, tmp_path):
+    with start(SLOW_SAVING, *train(digits_folder, tmp_path)) as process:
+        wait_for(process, "in the middle of saving")
+        process.send_signal(signal.SIGINT)
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(timeout=1)
+        process.send_signal(signal.SIGINT)
+        assert_one_line(ended(process), 130, "stopped")
+    assert sorted(path.name for path in tmp_path.iterdir() if path.name[0] != ".") == [
+        "config.json",
+        "history.csv",
+        "model.safetensors",
+    ]
+    kills.checkpoint.load(tmp_path / "model.safetensors")
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_in_the_middle_of_compiling_ends_in_one_line(digits_folder, tmp_path, signum):
+    command = "import sys; from scratchnet import cli, train; sys.argv.pop(1); cli.run(train.main)"
+    words = train(digits_folder, tmp_path / "out", "--engine", "fused")
+    with start(command, *words, XDG_CACHE_HOME=str(tmp_path / "cache")) as process:
+        wait_for(process, "engine  fused")
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(timeout=2)
+        process.send_signal(signum)
+        assert_one_line(ended(process), 128 + signum, "stopped")
+    assert not list((tmp_path / "cache").rglob("tmp*"))
