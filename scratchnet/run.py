@@ -9,7 +9,6 @@ import contextlib
 import csv
 import errno
 import io
-import itertools
 import json
 import platform
 import re
@@ -90,13 +89,18 @@ def load_run(path):
         and config["model"] in MODELS
     ):
         raise checkpoint.CheckpointError(f"{path} is no checkpoint of a training run")
-    found = {int(n[6:-2]): tensors[n].shape for n in tensors if re.fullmatch(r"linear\d+\.W", n)}
-    found = [shape for _, shape in sorted(found.items())]
-    n_in = found[0][0] if found else 0
-    if found != (wanted := list(itertools.pairwise((n_in, *config["hidden"], 10)))):
-        raise checkpoint.CheckpointError(
-            f"{path} is of another network: its weights are {found}, {wanted} by its widths"
-        )
+    convolutions = sum(bool(re.fullmatch(r"conv\d+\.W", name)) for name in tensors)
+    n_in = None  # of the first dense layer: what those before it make of the pixels
+    for i, n_out in enumerate((*config["hidden"], 10), start=convolutions + 1):
+        if (name := f"linear{i}.W") not in tensors:
+            raise checkpoint.CheckpointError(f"{path} is of another network: {name} is missing")
+        shape = tensors[name].shape
+        wanted = shape[0] if n_in is None else n_in, n_out
+        if shape != wanted:
+            raise checkpoint.CheckpointError(
+                f"{path} is of another network: {name} is {shape}, {wanted} by its widths"
+            )
+        n_in = n_out
     return tensors, state
 
 

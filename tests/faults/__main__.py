@@ -9,7 +9,7 @@ import json
 
 from benchmarks import readme
 from benchmarks.harness import RESULTS
-from tests.faults import fuzzing, interruptions, kills
+from tests.faults import determinism, fuzzing, interruptions, kills
 from tests.faults.survived import table
 
 PARTS = {
@@ -18,6 +18,7 @@ PARTS = {
         engine: interruptions.main(runs, engine) for engine, runs in (("layered", 40), ("fused", 8))
     },
     "fuzzing": lambda: fuzzing.main(3000),
+    "determinism": lambda: determinism.main(),
 }
 
 parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)

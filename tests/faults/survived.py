@@ -26,4 +26,12 @@ def table(counts):
             f"| {done} | {sum(found[o] for o in outcomes):,} | "
             f"{', '.join(f'{found[outcome]:,} {outcome}' for outcome in outcomes)} |"
         )
+    if runs := counts.get("determinism"):
+        most = max(found["distinct weights"] for found in runs.values())
+        lines.append(
+            f"| the same training with {len(runs)} kernels and engines, each with 1 and 2 threads, "
+            f"either threading library, two processes at a time | "
+            f"{sum(found['runs'] for found in runs.values()):,} | "
+            f"distinct sets of weights for each: {most} |"
+        )
     return "\n".join(lines)

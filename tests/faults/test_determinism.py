@@ -1,0 +1,10 @@
+"""A few of the ways to the same bits; `python -m tests.faults` goes all of them."""
+
+from tests.faults import determinism
+
+
+def test_threads_and_processes_do_not_change_a_bit_of_the_weights():
+    counts = determinism.main(kernels=["parallel", "sparse"])
+    assert counts.keys() == {"--matmul parallel", "--matmul sparse", "--engine fused"}
+    for way, found in counts.items():
+        assert found["distinct weights"] == 1, way
