@@ -9,7 +9,7 @@ from conftest import run_module
 from PIL import Image
 from test_train import assert_same_weights, interrupt, train
 
-from scratchnet import MLP, checkpoint
+from scratchnet import checkpoint
 from scratchnet.predict import load_network
 
 OPTIONS = ("--model", "cnn", "--epochs", 2, "--batch-size", 9)
@@ -76,18 +76,3 @@ def test_a_checkpoint_whose_model_was_changed_is_refused(finished, tmp_path):
     forged.write_bytes(content.replace(b'\\"cnn\\"', b'\\"mlp\\"'))
     with pytest.raises(checkpoint.CheckpointError, match="damaged"):
         load_network(forged)
-
-
-@pytest.mark.parametrize("named", [{"model": "mlp"}, {}], ids=["today's", "from before the CNN"])
-def test_a_checkpoint_of_an_mlp_holds_an_mlp(named, tmp_path):
-    mlp = MLP((784, 5, 10), rng=np.random.default_rng(0))
-    path = tmp_path / "model.safetensors"
-    checkpoint.save(path, dict(mlp.parameters()), {"config": {"hidden": [5], **named}})
-    assert isinstance(load_network(path), MLP)
-
-
-def test_a_checkpoint_of_an_unknown_network_is_refused(tmp_path):
-    path = tmp_path / "model.safetensors"
-    checkpoint.save(path, {}, {"config": {"model": "rnn", "hidden": []}})
-    with pytest.raises(checkpoint.CheckpointError, match="unknown kind: rnn"):
-        load_network(path)

@@ -19,6 +19,7 @@ import scratchnet.train
 from scratchnet import MLP, SGD, checkpoint, cli, data, softmax_cross_entropy
 from scratchnet.degrade import augmented
 from scratchnet.kernels import LADDER
+from scratchnet.run import BEFORE_THEM
 
 FIGURES = ("samples", "curves", "confusion", "mistakes", "weights")
 # Small and quick, with a last batch that is smaller than the others, and every kind of state.
@@ -354,7 +355,8 @@ class TestAnInterruptedRun:
         self, finished, digits_folder, tmp_path
     ):
         tensors, state = checkpoint.load(finished[0] / "model.safetensors")
-        del state["config"]["augment"], state["config"]["lr_decay"]
+        for name in BEFORE_THEM:
+            del state["config"][name]
         checkpoint.save(tmp_path / "model.safetensors", tensors, state)
         options = ("--data-dir", digits_folder, "--no-plots")
         shown = run_module("scratchnet.train", "--resume", tmp_path / "model.safetensors", *options)

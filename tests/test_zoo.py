@@ -16,7 +16,11 @@ from torch_ref import zoo
 from torch_ref.bugs import BUGS, Bug
 
 ROOT = Path(__file__).parents[1]
-QUICK = ("test_data.py", "test_network.py")  # the tests that notice most bugs in a second
+QUICK = (
+    "test_data.py",
+    "test_network.py",
+    "test_conv.py",
+)  # the tests that notice most bugs in a second
 by_name = pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.name)
 
 

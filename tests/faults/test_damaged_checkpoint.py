@@ -91,6 +91,10 @@ CONTENTS = {
         lambda tensors, state: state["config"].update(hidden=[10**12]),
         "linear1.W is (784, 8)",
     ),
+    "an unknown kind of network": (
+        lambda tensors, state: state["config"].update(model="rnn"),
+        "no checkpoint of a training run",
+    ),
     "no run's": (lambda tensors, state: state.clear(), "no checkpoint of a training run"),
     "without a config": (lambda tensors, state: state["config"].clear(), "no checkpoint of a"),
 }
