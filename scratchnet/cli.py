@@ -4,6 +4,7 @@
 """
 
 import argparse
+import contextlib
 import math
 import os
 import signal
@@ -43,18 +44,15 @@ class Parser(argparse.ArgumentParser):
 def run(command):
     """Call `command()` and exit with its code, or with one line on stderr and the code above."""
 
-    def terminate(signum, frame):
+    def stop(signum, frame):
         raise Stopped(signum)
 
-    signal.signal(signal.SIGTERM, terminate)
-    if signal.getsignal(signal.SIGINT) is interrupts.end:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+    interrupts.in_command = True
     _prepare_streams()
     try:
+        interrupts.handle(stop)
         command()
-        _ignore_signals()  # all is done and written
-    except KeyboardInterrupt:
-        _exit(128 + signal.SIGINT, "stopped")
+        interrupts.handle(signal.SIG_IGN)  # all is done and written
     except Stopped as stopped:
         _exit(128 + stopped.signum, stopped)
     except BrokenPipeError:  # `| head` has seen enough; what Python still flushes goes nowhere
@@ -74,14 +72,10 @@ def one_line(text):
 
 
 def _exit(code, message):
-    _ignore_signals()  # another Ctrl-C could only add a traceback to the line
-    print(one_line(message), file=sys.stderr)
+    interrupts.handle(signal.SIG_IGN)  # another Ctrl-C could only add a traceback to the line
+    with contextlib.suppress(OSError):  # a full disk or a closed pipe does not change the code
+        print(one_line(message), file=sys.stderr)
     sys.exit(code)
-
-
-def _ignore_signals():
-    for signum in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(signum, signal.SIG_IGN)
 
 
 def _prepare_streams():

@@ -43,6 +43,8 @@ class CNN(Network):
         """
         if size % 2 == 0:
             raise ValueError(f"kernels have no middle pixel if their size is even: {size}")
+        if not channels or min(image[1:]) >> len(channels) == 0:
+            raise ValueError(f"images {image} do not last for convolutions to {channels} channels")
         drawn = {"rng": rng, "dtype": dtype, "matmul": matmul}
         n_in, height, width = self.image = image
         layers = []

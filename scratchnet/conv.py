@@ -84,12 +84,17 @@ def spread(dy, choice, x, size, stride):
     return dx
 
 
-# What moves numbers without computing any. scratchnet.kernels.images has the same, compiled.
+# The parts without a product. scratchnet.kernels.images has the same, compiled.
 PLAIN = SimpleNamespace(fold=fold, largest=largest, spread=spread)
 
 
 class Conv2d:
-    """The same affine map of every patch, y = W * x + b, as `torch.nn.Conv2d` defines it.
+    """The same affine map of every patch, as `torch.nn.Conv2d` defines it:
+
+        y[o, h, w] = b[o] + sum over c, i, j of W[o, c, i, j] x[c, s h + i - p, s w + j - p]
+
+    for stride s and padding p; x is 0 outside the image. (In mathematics this is the
+    cross-correlation: a convolution would turn the kernel upside down.)
 
     With the patches P of x as columns, it is a product, and its gradients are those of a `Linear`:
 
@@ -158,12 +163,12 @@ class Conv2d:
             )
         self.patches = None  # the new ones may lie in the memory of the old
         patches = unfold(x, size, self.stride, self.padding)  # (C,k,k,H',W',B)
-        places = patches.shape[3:]  # (H',W',B)
+        where = patches.shape[3:]  # (H',W',B)
         self.shape = x.shape
-        self.patches = patches.reshape(n_in * size**2, math.prod(places))  # (Ckk,H'W'B)
+        self.patches = patches.reshape(n_in * size**2, math.prod(where))  # (Ckk,H'W'B)
         y = self.matmul(self.W.reshape(n_out, -1), self.patches)  # (O,Ckk) @ (Ckk,H'W'B)
         y += self.b[:, None]  # (O,H'W'B) + (O,1)
-        y = y.reshape(n_out, *places).transpose(3, 0, 1, 2)  # (B,O,H',W')
+        y = y.reshape(n_out, *where).transpose(3, 0, 1, 2)  # (B,O,H',W')
         self.output_shape = y.shape
         return y
 
@@ -200,8 +205,10 @@ class MaxPool2d:
     def __init__(self, size, stride=None, *, moves=PLAIN):
         """Args: height and width of the windows; pixels between them, by default their size."""
         self.size, self.stride = size, size if stride is None else stride
-        if min(self.size, self.stride) < 1:
-            raise ValueError(f"MaxPool2d({size}, {stride}): both must be at least 1")
+        if min(self.size, self.stride) < 1 or self.size > 256:
+            raise ValueError(
+                f"MaxPool2d({size}, {stride}): both must be at least 1, the size at most 256"
+            )
         self.moves = moves
         self.x, self.choice = None, np.empty((0, 1, 1, 1))  # no batch seen yet
 

@@ -264,7 +264,7 @@ def _load_cached_or_download():
     try:
         return _load_folder(cache, must_be_mnist=True)
     except DataError as error:
-        if cache.is_dir() and any(cache.iterdir()):
+        if cache.is_dir() and any(cache.glob("*-ubyte*")):
             print(f"{error}: downloading again", file=sys.stderr)
     for name in MNIST_SHA256:
         if not _is_mnist(name, cache):

@@ -1,24 +1,58 @@
-"""Ctrl-C and SIGTERM from the first moment of a command on, while its libraries are imported.
+"""Ctrl-C and SIGTERM where an exception would be lost: they end a command here and now.
 
-Imported before all else, so that Python's own traceback has no chance. `cli.run` takes over. Only a
-command's own process is meant: a library leaves the signals of its users alone.
+That is while the libraries are imported, so this is imported before all else, and while LLVM
+compiles, as it calls back into Python. At all other times `cli.run` answers. Only a command's own
+process is meant: a library leaves the signals of its users alone.
 """
 
+import contextlib
 import os
 import signal
 import sys
+import threading
 from itertools import pairwise
 
 COMMANDS = ("scratchnet.", "torch_ref.")
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+# Whether this process is a command's; `cli.run` says so, too.
+in_command = any(
+    flag == "-m" and module.startswith(COMMANDS) for flag, module in pairwise(sys.orig_argv)
+)
 
 
 def end(signum, _):
-    """End here and now: nothing has been begun, and a library might catch an exception."""
-    os.write(2, b"stopped\n")
+    """Say so and end: a library might catch an exception."""
+    with contextlib.suppress(OSError):  # nobody may be listening
+        os.write(2, b"stopped\n")
     os._exit(128 + signum)
 
 
-if any(flag == "-m" and module.startswith(COMMANDS) for flag, module in pairwise(sys.orig_argv)):
-    signal.signal(signal.SIGTERM, end)
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # not so under nohup
-        signal.signal(signal.SIGINT, end)
+def handle(handler):
+    """Let the handler answer both signals; return the handlers before it.
+
+    One that is ignored stays so, as Ctrl-C is for a job that a script runs in the background.
+    """
+    before = {signum: signal.getsignal(signum) for signum in SIGNALS}
+    before = {signum: found for signum, found in before.items() if found is not signal.SIG_IGN}
+    for signum in before:
+        signal.signal(signum, handler)
+    return before
+
+
+@contextlib.contextmanager
+def at_once():
+    """Within `with`, both signals end a command here and now."""
+    if not in_command or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = handle(end)
+    try:
+        yield
+    finally:
+        for signum, handler in before.items():
+            signal.signal(signum, handler)
+
+
+if in_command:
+    handle(end)

@@ -198,7 +198,7 @@ def degraded_digits(images):
     for i, (name, axes) in enumerate(
         zip(names, figure.subplots(len(names), n_columns), strict=True)
     ):
-        digit = (2 * i + 2) % len(clean)  # another in each row
+        digit = (3 * i + 2) % len(clean)  # another in each row
         row = [("clean", clean)] + [(strength, x) for (n, strength), x in rest if n == name]
         for ax, (title, x) in zip(axes, row, strict=True):
             ax.imshow(x[digit], cmap="gray_r", vmin=0, vmax=255)

@@ -53,6 +53,10 @@ def read_image(path):
                 return upright
     except FileNotFoundError as error:
         raise DataError(f"{path} does not exist") from error
+    except (IsADirectoryError, PermissionError) as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}") from error
+    except MemoryError:
+        raise
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
         raise DataError(f"{path} is too large to be an image of one digit") from error
     except Exception as error:  # Pillow's decoders raise a dozen kinds for a damaged file
@@ -65,7 +69,8 @@ def prepare(image):
     Raises:
         DataError: the image is all of one colour.
     """
-    digit = _digit(_grey(image), rippled=image.format == "JPEG")  # (h,w)
+    # MPO: a JPEG that holds more than one picture, as some telephones write it
+    digit = _digit(_grey(image), rippled=image.format in ("JPEG", "MPO"))  # (h,w)
     h, w = (max(1, round(20 * n / max(digit.shape))) for n in digit.shape)
     digit = Image.fromarray(digit).resize((w, h), Image.Resampling.LANCZOS)
     digit = np.asarray(digit).clip(0, 255)  # (h,w), the longer one 20
@@ -142,9 +147,13 @@ def main(argv=None):
         allow_abbrev=False,
     )
     parser.add_argument("images", nargs="+", metavar="IMAGE", help="a PNG or JPEG of one digit")
-    parser.add_argument("--model", required=True, metavar="FILE", help="a model.safetensors")
+    parser.add_argument(
+        "--model", required=True, type=cli.path, metavar="FILE", help="a model.safetensors"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON, with all probabilities")
-    parser.add_argument("--show", metavar="FILE", help="save what the network saw, as a PNG")
+    parser.add_argument(
+        "--show", type=cli.path, metavar="FILE", help="save what the network saw, as a PNG"
+    )
     options = parser.parse_args(argv)
     if options.show:
         show = Path(options.show).resolve()

@@ -7,6 +7,7 @@ import time
 
 from tqdm import tqdm
 
+from scratchnet import interrupts
 from scratchnet.cli import NumericError, Stopped
 
 
@@ -22,8 +23,8 @@ class GracefulStop:
     """
 
     def __enter__(self):
-        self.signum = None
-        self.previous = {s: signal.signal(s, self._ask) for s in (signal.SIGINT, signal.SIGTERM)}
+        self.signum, self.previous = None, {}
+        self.previous = interrupts.handle(self._ask)
         return self
 
     def __exit__(self, *_):

@@ -19,6 +19,7 @@ from scratchnet import checkpoint, cli, data
 from scratchnet.degrade import DEGRADATIONS, degrade
 from scratchnet.metrics import accuracy
 from scratchnet.predict import load_network
+from scratchnet.run import load_run
 from scratchnet.train import evaluate
 
 CLEAN = ("clean", 0)
@@ -34,7 +35,7 @@ def load_models(names, dataset):
     networks = {}
     for name in names:
         path = Path(name) / "model.safetensors" if Path(name).is_dir() else Path(name)
-        _, state = checkpoint.load(path)
+        _, state = load_run(path)
         if state["config"]["data"]["sha256"] != dataset.sha256:
             raise checkpoint.CheckpointError(
                 f"{path} was trained on other data ({state['config']['data']['name']}) than those "

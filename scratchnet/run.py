@@ -82,26 +82,42 @@ def load_run(path):
             network it names, for which no memory is taken then.
     """
     tensors, state = checkpoint.load(path)
-    state["config"] = config = BEFORE_THEM | state.get("config", {})
-    if not (
-        state.keys() >= {"epoch", "under_way"}
-        and config.keys() >= {*DECISIVE, *INHERITED, "data"}
-        and config["model"] in MODELS
-    ):
+    if not _is_run(state):
         raise checkpoint.CheckpointError(f"{path} is no checkpoint of a training run")
+    state["config"] = config = BEFORE_THEM | state["config"]
     convolutions = sum(bool(re.fullmatch(r"conv\d+\.W", name)) for name in tensors)
     n_in = None  # of the first dense layer: what those before it make of the pixels
     for i, n_out in enumerate((*config["hidden"], 10), start=convolutions + 1):
         if (name := f"linear{i}.W") not in tensors:
             raise checkpoint.CheckpointError(f"{path} is of another network: {name} is missing")
         shape = tensors[name].shape
-        wanted = shape[0] if n_in is None else n_in, n_out
+        wanted = (*shape[:1], n_out) if n_in is None else (n_in, n_out)
         if shape != wanted:
             raise checkpoint.CheckpointError(
                 f"{path} is of another network: {name} is {shape}, {wanted} by its widths"
             )
         n_in = n_out
     return tensors, state
+
+
+def _is_run(state):
+    """Whether the state of a checkpoint is what `Run.save` writes, as far as it is relied upon."""
+    config, epoch, under_way = (state.get(name) for name in ("config", "epoch", "under_way"))
+    if not isinstance(config, dict) or type(epoch) is not int:
+        return False
+    config = BEFORE_THEM | config
+    hidden, trained_on = config.get("hidden"), config.get("data")
+    return (
+        config.keys() >= {*DECISIVE, *INHERITED}
+        and config["model"] in list(MODELS)
+        and isinstance(hidden, list)
+        and all(type(width) is int and width > 0 for width in hidden)
+        and isinstance(trained_on, dict)
+        and trained_on.keys() >= {"name", "sha256"}
+        and isinstance(under_way, dict)
+        and under_way.keys() == {"batch", "loss_sum", "seconds"}
+        and all(type(number) in (int, float) for number in under_way.values())
+    )
 
 
 class Run:

@@ -158,6 +158,8 @@ def main(argv=None):
     given = parse(argv)
     if "config" in given:
         given = read_config(given["config"]) | given
+    if "resume" in given and given.get("dry_run"):
+        raise cli.UsageError("--dry-run begins anew; it takes no --resume")
     tensors, state = load_run(given["resume"]) if "resume" in given else (None, None)
     chosen = DEFAULTS | recorded(state, given) | given
     options = argparse.Namespace(**RECIPES[chosen["model"]] | chosen)
@@ -245,6 +247,9 @@ def kernel(name, threads=1):
 
     try:
         kernels.set_threads(threads)
+    except ValueError as error:
+        raise cli.UsageError(f"--threads: {error}") from error
+    try:
         return kernels.get(name)
     except ValueError as error:
         raise cli.UsageError(f"--matmul: {error}") from error
@@ -308,7 +313,7 @@ def read_config(path):
     try:
         with open(path, encoding="utf-8") as file:
             config = json.load(file)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise cli.UsageError(f"--config: {path} cannot be read as JSON: {error}") from error
     if not isinstance(config, dict):
         raise cli.UsageError(f"--config: {path} holds no JSON object of options")
@@ -320,6 +325,8 @@ def read_config(path):
         if value is True:
             argv.append(flag)
         elif isinstance(value, list):
+            if any(str(item).startswith("-") for item in value):  # it would become another option
+                raise cli.UsageError(f"--config: {path}: {flag} takes no {value}")
             argv += [flag, *map(str, value)]
         elif value is not None and value is not False:
             argv.append(f"{flag}={value}")

@@ -1,7 +1,7 @@
 """The trials of a search, shared by any number of processes: none lost, none done twice.
 
     RUNNING ──> COMPLETE or PRUNED           a worker asks, trains, tells
-       └──> FAIL ──> WAITING ──> RUNNING     it died: another worker takes its trial over
+       └──> FAIL ──> WAITING ──> RUNNING     it died: another worker does its trial, once more
 
 Optuna keeps the trials where every worker sees them, in a file or in a database, and lets only
 one worker start each and only one finish it. How the others learn that a worker has died it leaves
@@ -30,7 +30,7 @@ import numpy as np
 import optuna
 from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 from optuna.storages import JournalStorage, RDBStorage
-from optuna.storages.journal import JournalFileBackend
+from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import TrialState
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
@@ -38,6 +38,7 @@ from scratchnet import cli
 
 DONE = (TrialState.COMPLETE, TrialState.PRUNED)
 STARTED = (*DONE, TrialState.RUNNING)
+LOCK_SECONDS = 30  # after which a lock that nobody has touched is taken for a dead process's
 
 
 def open_study(storage, name):
@@ -57,8 +58,8 @@ def open_study(storage, name):
             study_name=name,
             direction="maximize",
             load_if_exists=True,
-            # Two epochs are too few to judge a trial by, and four trials to judge the others by.
-            pruner=optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=2),
+            # No trial is judged before its third epoch, nor by fewer than five others.
+            pruner=optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=3),
         )
     except (ArgumentError, ValueError, TypeError, LookupError, AssertionError) as error:
         raise cli.UsageError(f"--storage {shown(storage)} is no storage of Optuna") from error
@@ -76,7 +77,9 @@ def open_journal(path):
         with Path(path).open("rb") as file:
             if first_line := file.readline():
                 json.loads(first_line)["op_code"]  # raises what `open_study` knows
-    return JournalStorage(JournalFileBackend(path))
+    # The other lock of Optuna's, a symbolic link, is not recognised as old if the path is relative.
+    lock = JournalFileOpenLock(path, grace_period=LOCK_SECONDS)
+    return JournalStorage(JournalFileBackend(path, lock_obj=lock))
 
 
 @contextmanager
@@ -120,14 +123,19 @@ class Worker:
         for trial in self.claims():
             try:
                 told = self.study.tell(trial, **outcome(objective, trial), skip_if_finished=True)
-            except UpdateFinishedTrialError:  # another worker has taken it for dead
-                continue
-            yield told
+            except UpdateFinishedTrialError:
+                continue  # another worker has taken it for dead
+            except BaseException:  # Ctrl-C, too: the others need not wait until it counts as dead
+                self.fail(trial)
+                raise
+            if told.state in DONE:
+                yield told
 
     def claims(self):
         """Yield trials to do; wait while the last ones are under way, lest their workers die."""
         while True:
             self.give_up_the_dead()
+            self.queue_the_failed_again()
             states = [trial.state for trial in self.study.get_trials(deepcopy=False)]
             if sum(state in DONE for state in states) >= self.goal:
                 return
@@ -135,22 +143,28 @@ class Worker:
                 time.sleep(min(1, self.patience / 4))
                 continue
             trial = self.study.ask()
-            if self.is_surplus(trial):
-                self.study.tell(trial, state=TrialState.FAIL)
+            try:
+                trial.set_user_attr("process", f"{platform.node()}:{os.getpid()}")
+                if self.is_surplus(trial):
+                    trial.set_user_attr("surplus", True)
+                    self.fail(trial)
+                    continue
+            except UpdateFinishedTrialError:
                 continue
-            trial.set_user_attr("process", f"{platform.node()}:{os.getpid()}")
             # A generator for each trial, as workers with equal generators would draw equal trials.
             seed = np.random.SeedSequence((self.seed, trial.number)).generate_state(1)[0]
             self.study.sampler = optuna.samplers.TPESampler(seed=int(seed), constant_liar=True)
             yield trial
 
     def is_surplus(self, trial):
-        """Tell whether several workers asked at once for the last trial, and this came later."""
-        started = self.study.get_trials(deepcopy=False, states=STARTED)
-        return sum(other.number < trial.number for other in started) >= self.goal
+        """Tell whether several workers began at once what was to be done by one."""
+        again = trial.user_attrs.get("again")
+        earlier = [t for t in self.study.get_trials(deepcopy=False) if t.number < trial.number]
+        twins = [t for t in earlier if again is not None and t.user_attrs.get("again") == again]
+        return bool(twins) or sum(t.state in STARTED for t in earlier) >= self.goal
 
     def give_up_the_dead(self):
-        """Fail the trials that have reported nothing for too long, and queue them once more."""
+        """Fail the trials that have reported nothing for too long."""
         now = time.monotonic()
         running = self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
         reports = {trial.number: len(trial.intermediate_values) for trial in running}
@@ -159,15 +173,30 @@ class Worker:
             number: before[number] if before.get(number, (-1,))[0] == count else (count, now)
             for number, count in reports.items()
         }
-        for trial in running:
-            if now - self.last_seen[trial.number][1] < self.patience:
-                continue
-            try:
-                self.study.tell(trial.number, state=TrialState.FAIL)
-            except (ValueError, UpdateFinishedTrialError):
-                continue  # it came to its end after all, or another worker was quicker
-            self.study.enqueue_trial(trial.params, user_attrs={"again": trial.number})
-            print(f"trial {trial.number:3}  nothing heard of it: queued again")
+        for number, (_, since) in self.last_seen.items():
+            if now - since >= self.patience and self.fail(number):
+                print(f"trial {number:3}  nothing heard of it")
+
+    def fail(self, trial):
+        """Mark a trial as failed; False if it is over already."""
+        try:
+            self.study.tell(trial, state=TrialState.FAIL)
+        except (ValueError, UpdateFinishedTrialError):
+            return False
+        return True
+
+    def queue_the_failed_again(self):
+        """Queue what a failed trial drew, by whoever looks first: its worker may be gone.
+
+        Once only: a network that ends its worker each time, for want of memory, would end all.
+        """
+        trials = self.study.get_trials(deepcopy=False)
+        again = {trial.user_attrs.get("again") for trial in trials}
+        for trial in trials:
+            done_with = {"surplus", "again"} & trial.user_attrs.keys() or trial.number in again
+            if trial.state == TrialState.FAIL and not done_with:
+                self.study.enqueue_trial(trial.params, user_attrs={"again": trial.number})
+                print(f"trial {trial.number:3}  failed, queued again")
 
 
 def outcome(objective, trial):

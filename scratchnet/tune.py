@@ -13,6 +13,7 @@ hyper-parameter optimization", 2011, section 4).
 """
 
 import csv
+import hashlib
 import io
 import json
 import multiprocessing
@@ -117,14 +118,14 @@ def prepare(options):
 
 def study_name(dataset, options):
     """Name the study after all that must be alike if two trials are to be compared."""
-    first = next(iter(dataset.sha256.values()))
-    return f"{dataset.name}-{first[:8]}-{options.val_size}-{options.epochs}-{options.seed}"
+    sums = hashlib.sha256(json.dumps(dataset.sha256, sort_keys=True).encode()).hexdigest()
+    return f"{dataset.name}-{sums[:8]}-{options.val_size}-{options.epochs}-{options.seed}"
 
 
 def child(options):
     """Be one job of several: the parent alone answers Ctrl-C, and ends this process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
         work(options, *prepare(options))
     except (OSError, MemoryError, *cli.EXIT_CODES) as error:
@@ -227,7 +228,8 @@ def main(argv=None):
     except (KeyboardInterrupt, cli.Stopped) as stop:
         raise cli.Stopped(
             getattr(stop, "signum", signal.SIGINT),
-            f"stopped; the trials are kept: go on with --storage {shown(options.storage)}",
+            f"stopped; the trials are kept: go on with the same options and "
+            f"--storage {shown(options.storage)}",
         ) from None
     if lost := sum(job.exitcode != 0 for job in jobs):
         print(f"lost    {lost} of {options.jobs} processes; the others did their trials")
@@ -257,7 +259,8 @@ def parse(argv):
     option("--jobs", "processes at work", 2, type=whole(1), metavar="N")
     option("--storage", "URL of a database or a file, for many machines", None, type=cli.path)
     option("--patience", "seconds until a trial is given up", 120, type=cli.real_number(1))
-    option("--out", "folder of the files", f"runs/tune-{time.strftime('%Y-%m-%d-%H%M%S')}")
+    default = f"runs/tune-{time.strftime('%Y-%m-%d-%H%M%S')}"
+    option("--out", "folder of the files", default, type=cli.path, metavar="DIR")
     for name in ("seed", "val_size"):
         option(f"--{name.replace('_', '-')}", "as in training", DEFAULTS[name], type=whole(0))
     option("--dataset", "as in training", "auto", choices=("auto", "mnist", "sample"))

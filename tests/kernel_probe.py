@@ -101,7 +101,7 @@ def guard_pages():
 
     rng = np.random.default_rng(0)
     for dtype in DTYPES:
-        for m, k, n in [(7, 13, 17), (37, 300, 131), (70, 31, 100), (33, 65, 10)]:
+        for m, k, n in [(7, 13, 17), (37, 300, 131), (70, 31, 100), (33, 65, 10), (193, 513, 130)]:
             for zeros in (0, 0.8):
                 A, B = numbers(rng, (m, k), dtype, zeros), numbers(rng, (k, n), dtype)
                 for at_end in (False, True):

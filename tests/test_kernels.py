@@ -25,6 +25,7 @@ SHAPES = [
     (784, 32, 128), (128, 32, 64), (64, 32, 10),  # x.T @ dy
     (32, 64, 128), (32, 10, 64),  # dy @ W.T
     (130, 300, 131), (7, 257, 70), (301, 3, 5), (1, 1000, 1), (193, 129, 129),
+    (191, 511, 65), (193, 513, 129), (385, 1025, 130),  # around the blocks of `simd`
 ]  # fmt: skip
 
 
@@ -81,6 +82,25 @@ def test_what_is_not_finite_in_the_right_operand_reaches_its_column_and_no_other
     B[7, 4] = special
     with np.errstate(invalid="ignore"):
         np.testing.assert_array_equal(kernel(A, B), A @ B)
+
+
+@pytest.mark.parametrize("special", [np.nan, np.inf, -np.inf])
+def test_among_zeros_too_what_is_not_finite_reaches_its_row(special):
+    rng = np.random.default_rng(0)
+    A, B = numbers(rng, (40, 100), np.float32, 0.8), np.ones((100, 70), np.float32)
+    A[4, 7] = special
+    for A_view in ("plain", "transposed"):
+        C = LADDER["sparse"](as_view(A, A_view), B)
+        assert (np.isnan(C[4]) if np.isnan(special) else C[4] == special).all()
+        assert np.isfinite(np.delete(C, 4, axis=0)).all()
+
+
+def test_the_sparse_rung_takes_zero_times_infinity_for_zero():
+    rng = np.random.default_rng(0)
+    A, B = numbers(rng, (40, 100), np.float32, 0.8), np.ones((100, 70), np.float32)
+    A[:, 7] = 0
+    B[7] = np.inf
+    assert np.isfinite(LADDER["sparse"](A, B)).all()
 
 
 @every_rung

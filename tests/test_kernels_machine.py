@@ -85,6 +85,19 @@ def test_the_bits_are_the_same_for_any_number_of_threads(name, dtype, shape):
         assert len(set(products)) == 1
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_the_bits_are_the_same_where_the_zeros_lie_in_one_threads_share_only(dtype):
+    rng = np.random.default_rng(0)
+    # So deep that `sparse` and the `simd` it hands dense operands to add in another order.
+    A, B = numbers(rng, (64, 1100), dtype), numbers(rng, (1100, 70), dtype)
+    A[32:] = numbers(rng, (32, 1100), dtype, 0.95)
+    products = []
+    for threads in range(1, numba.config.NUMBA_NUM_THREADS + 1):
+        set_threads(threads)
+        products.append(LADDER["sparse"](A, B).tobytes())
+    assert len(set(products)) == 1
+
+
 @pytest.mark.parametrize("count", [0, -1, numba.config.NUMBA_NUM_THREADS + 1])
 def test_a_number_of_threads_that_cannot_be_is_refused(count):
     with pytest.raises(ValueError, match=str(count)):
@@ -92,9 +105,14 @@ def test_a_number_of_threads_that_cannot_be_is_refused(count):
 
 
 def test_a_product_leaves_numbas_own_number_of_threads_alone():
+    set_threads(numba.config.NUMBA_NUM_THREADS)
     before = numba.get_num_threads()
-    LADDER["simd"](np.ones((200, 200)), np.ones((200, 200)))
-    assert numba.get_num_threads() == before
+    numba.set_num_threads(1)
+    try:
+        LADDER["simd"](np.ones((200, 200)), np.ones((200, 200)))
+        assert numba.get_num_threads() == 1
+    finally:
+        numba.set_num_threads(before)
 
 
 def test_a_second_process_compiles_nothing(tmp_path):

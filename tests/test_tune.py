@@ -16,7 +16,7 @@ import pytest
 from conftest import ROOT, run_module
 from PIL import Image
 
-from scratchnet import cli, data, tune
+from scratchnet import cli, data, trials, tune
 from scratchnet.run import read_history
 from scratchnet.trials import DONE, Worker, open_study
 
@@ -144,13 +144,14 @@ class TestWorkersOfOneStudy:
         again = [trial for trial in done if trial.user_attrs.get("again") == lost.number]
         assert [trial.params for trial in again] == [lost.params]
 
-    def test_drop_the_result_of_one_that_only_slept(self, storage, tmp_path):
+    @pytest.mark.parametrize("reports", [True, False], ids=["reporting", "silent"])
+    def test_drop_the_result_of_one_that_only_slept(self, storage, tmp_path, reports):
         sleeper, heir = (self.worker(storage, tmp_path, 1, patience=0.3) for _ in range(2))
 
         def sleep(trial):
             self.objective(trial)
             assert len(list(heir.work(self.objective))) == 1
-            if trial.number == 0:
+            if reports:
                 trial.report(0.5, 1)  # refused, as the trial has been given up
             return 0.5
 
@@ -158,6 +159,45 @@ class TestWorkersOfOneStudy:
         states = [trial.state for trial in heir.study.trials]
         assert states[0] == FAIL
         assert sum(state in DONE for state in states) == 1
+
+    def test_do_the_trial_of_one_that_was_stopped_without_waiting(self, storage, tmp_path):
+        stopped, heir = (self.worker(storage, tmp_path, 1) for _ in range(2))
+
+        def stop(trial):
+            self.objective(trial)
+            raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            next(stopped.work(stop))
+        (done,) = heir.work(self.objective)
+        assert done.user_attrs["again"] == 0
+        assert done.params == heir.study.trials[0].params
+
+    def test_do_what_two_of_them_queued_again_only_once(self, storage, tmp_path):
+        worker = self.worker(storage, tmp_path, 2)
+        lost = next(worker.claims())
+        self.objective(lost)
+        worker.fail(lost)
+        for _ in range(2):
+            worker.study.enqueue_trial(lost.params, user_attrs={"again": lost.number})
+        done = list(worker.work(self.objective))
+        assert [trial.user_attrs.get("again") for trial in done] == [lost.number, None]
+
+    def test_stop_a_trial_that_does_worse_than_the_others_from_its_third_epoch_on(
+        self, storage, tmp_path
+    ):
+        worker = self.worker(storage, tmp_path, 6)
+
+        def objective(trial):
+            for epoch in range(1, 6):
+                trial.report(0.1 if trial.number == 5 else 0.9 + trial.number / 100, epoch)
+                if trial.should_prune():
+                    raise optuna.TrialPruned
+            return 0.9
+
+        *good, bad = worker.work(objective)
+        assert {trial.state for trial in good} == {optuna.trial.TrialState.COMPLETE}
+        assert (bad.state, len(bad.intermediate_values)) == (optuna.trial.TrialState.PRUNED, 3)
 
     def test_leave_one_alone_that_reports(self, storage, tmp_path):
         busy, other = (self.worker(storage, tmp_path, 1, patience=1) for _ in range(2))
@@ -167,6 +207,15 @@ class TestWorkersOfOneStudy:
             other.give_up_the_dead()
             time.sleep(0.2)
         assert [t.state for t in other.study.trials] == [RUNNING]
+
+
+def test_a_lock_that_a_dead_process_left_is_broken(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(trials, "LOCK_SECONDS", 3)
+    open_study("study.journal", "test")
+    (tmp_path / "study.journal.lock").touch()
+    worker = Worker(open_study("study.journal", "test"), 1, patience=100, seed=0)
+    assert len(list(worker.work(lambda trial: trial.suggest_float("x", 0, 1)))) == 1
 
 
 def start(folder, storage, out):
@@ -205,9 +254,8 @@ def test_a_killed_process_costs_no_trial_and_doubles_none(digits_folder, tmp_pat
     trials = study.get_trials()
     done = [trial for trial in trials if trial.state in DONE]
     assert len(done) == 8
-    assert [t.number for t in trials if "again" not in t.user_attrs and t.state not in DONE] == [
-        lost[0].number
-    ]
+    first = [trial for trial in trials if not {"again", "surplus"} & trial.user_attrs.keys()]
+    assert [trial.number for trial in first if trial.state not in DONE] == [lost[0].number]
     again = [trial for trial in done if trial.user_attrs.get("again") == lost[0].number]
     assert [trial.params for trial in again] == [lost[0].params]
     assert len({str(trial.params) for trial in done}) == 8

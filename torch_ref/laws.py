@@ -67,6 +67,8 @@ def max_pool(pair, layer, x, dy, W, b):
     The gradient goes to the pixel that we took: the other side was told to take the same. As no two
     windows overlap, nothing is added up.
     """
+    if layer.stride < layer.size:
+        raise NotImplementedError("windows that overlap: their gradients would be added up")
 
     def back():
         taken = trace.largest(layer, pair(x)[0])  # (B,C,H',W')

@@ -24,6 +24,8 @@ from numba.core.compiler import CompileResult
 from numba.core.registry import cpu_target
 from numba.core.serialize import dumps
 
+from scratchnet import interrupts
+
 # a*b + c may be one step, the terms of a sum may be regrouped, -0 may be 0. NaN and infinity stay.
 FASTMATH = {"contract", "reassoc", "nsz"}
 DIGEST_BYTES = hashlib.sha256().digest_size
@@ -35,6 +37,13 @@ def compiled(py_func=None, **options):
         return lambda py_func: compiled(py_func, **options)
     dispatcher = njit(nogil=True, fastmath=FASTMATH, **options)(py_func)
     dispatcher._cache = DiskCache(py_func)
+    compile_ = dispatcher.compile
+
+    def compile_unless_stopped(signature):
+        with interrupts.at_once():
+            return compile_(signature)
+
+    dispatcher.compile = compile_unless_stopped
     return dispatcher
 
 
@@ -79,6 +88,9 @@ def cache_folder():
     described.update(repr((versions, processor(), numba.config.BOUNDSCHECK)).encode())
     folder = Path(pooch.os_cache("scratchnet")) / f"kernels-{described.hexdigest()[:16]}"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    found = folder.stat()
+    if hasattr(os, "getuid") and (found.st_uid != os.getuid() or found.st_mode & 0o022):
+        raise PermissionError(f"{folder} is not this user's alone")  # what lies in it is executed
     return folder
 
 

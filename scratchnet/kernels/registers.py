@@ -48,7 +48,7 @@ VECTOR_BYTES, (ROWS, VECTORS) = _vector_bytes_and_tile()
 
 
 class Tile(types.Type):
-    """rows x vectors registers of `lanes` numbers each; in the last `ragged`, columns may miss."""
+    """rows x vectors registers of `lanes` numbers each; the last `ragged` may lack some."""
 
     def __init__(self, dtype, rows, vectors, ragged):
         self.dtype, self.rows, self.vectors, self.ragged = dtype, rows, vectors, ragged

@@ -55,21 +55,33 @@ def sparse(A, B):
 @compiled
 def multiply_sparse(A, B, C):
     """C[:] = A @ B on one thread, for an A with many zeros."""
+    bits = no_bits(A)
+    if find_nonzeros(A, bits) > WORTH_SKIPPING * A.size or A.size == 0:
+        multiply(A, B, C)
+    else:
+        multiply_marked(A, bits, B, C)
+
+
+@njit
+def no_bits(A):
+    """For each row of A a bit for each of its columns; with room for one vector past the end."""
+    m, K = A.shape
+    return np.zeros(((K + WORD - 1) // WORD, m + VECTOR_BYTES), np.uint64)
+
+
+@njit
+def multiply_marked(A, bits, B, C):
+    """C[:] = A @ B, where a bit is set for each number of A that is not 0."""
     m, K = A.shape
     n = C.shape[1]
-    words = (K + WORD - 1) // WORD
-    bits = np.zeros((words, m + VECTOR_BYTES), np.uint64)  # room for one vector past the end
-    if K == 0 or find_nonzeros(A, bits) > WORTH_SKIPPING * m * K:
-        multiply(A, B, C)
-        return
     columns = VECTORS * lanes(C)
     panel = aligned(C, WORD, columns)
     # The rows of B that belong to one word are few enough to stay in the first cache for all of A.
-    for word in range(words):
+    for word in range(bits.shape[0]):
         k = word * WORD
         for j in range(0, n, columns):
             width = min(columns, n - j)
-            right = _aligned(at(B, k, j), min(WORD, K - k), width, bits[word], panel)
+            right = at_whole_vectors(at(B, k, j), min(WORD, K - k), width, bits[word], panel)
             rest = at(A, 0, k), right, at(C, 0, j), m, width, k > 0
             if width == columns:
                 _multiply_rows(zeros(C, 1, VECTORS, 0), bits[word], *rest)
@@ -80,7 +92,7 @@ def multiply_sparse(A, B, C):
 
 
 @njit
-def _aligned(right, rows, width, bits, panel):
+def at_whole_vectors(right, rows, width, bits, panel):
     """Where rows of B start at whole vectors: where they lie, or in `panel`, to which they go."""
     start, row_step, column_step = right
     copies = at(panel, 0, 0)
@@ -113,11 +125,12 @@ def find_nonzeros(A, bits):
             for i in range(0, m, lanes(A)):
                 start, _, column_step = at(A, i, 0)
                 columns = addresses(eight, (start, column_step, 0), k, K)
-                mark_nonzeros(eight, at(bits, k // WORD, i)[0], columns, k, K - 1, m - i)
+                words, width = at(bits, k // WORD, i)[0], min(lanes(A), m - i)
+                mark_nonzeros(eight, words, columns, k, K - 1, width)
     elif A.strides[1] * lanes(A) == VECTOR_BYTES:
         for i in range(m):
             for k in range(0, K, lanes(A)):
-                found = nonzeros(vector, at(A, i, k)[0], K - k)
+                found = nonzeros(vector, at(A, i, k)[0], min(lanes(A), K - k))
                 bits[k // WORD, i] |= found << np.uint64(k % WORD)
     else:
         for i in range(m):
@@ -148,10 +161,19 @@ def _multiply_rows(empty, bits, left, right, product, m, width, add):
 
 @compiled(parallel=True)
 def _multiply_shares(A, B, C, threads):
-    """`multiply_sparse`, each thread a share of the rows of C."""
+    """`multiply_sparse`, each thread a share of the rows of C.
+
+    Whether to skip zeros is decided for all of A at once: the other way adds in another order, and
+    no bit may depend on the number of threads.
+    """
+    bits = no_bits(A)
+    dense = find_nonzeros(A, bits) > WORTH_SKIPPING * A.size or A.size == 0
     for t in prange(threads):
         rows = share(C.shape[0], 1, t, threads)
-        multiply_sparse(A[rows], B, C[rows])
+        if dense:
+            multiply(A[rows], B, C[rows])
+        else:
+            multiply_marked(A[rows], bits[:, rows], B, C[rows])
 
 
 _alone = ForAnyStrides(multiply_sparse)

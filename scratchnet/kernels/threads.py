@@ -35,13 +35,13 @@ def compute(alone, together, A, B, C):
     if few or not _pool.acquire(blocking=False):  # the threads are at work for somebody else
         alone(A, B, C)
         return
+    before = numba.get_num_threads()
     try:
         _pool_started = True
-        before = numba.get_num_threads()
         numba.set_num_threads(_count)
         together(A, B, C, _count)
-        numba.set_num_threads(before)
     finally:
+        numba.set_num_threads(before)
         _pool.release()
 
 
