@@ -25,10 +25,8 @@ def exact_step(before, optimiser, x, labels):
     network = copy.copy(optimiser.network)
     network.layers = [copy.copy(layer) for layer in network.layers]
     for layer in network.layers:
-        if hasattr(layer, "moves"):
-            layer.moves = (
-                PLAIN  # as the kernels of the ladder, the compiled ones know no longdouble
-            )
+        if hasattr(layer, "moves"):  # like the ladder, the compiled ones know no longdouble
+            layer.moves = PLAIN
     for i, layer in enumerate(network.linears, start=1):
         layer.W, layer.b = (before[f"{kind}{i}"].astype(np.longdouble) for kind in "Wb")
         layer.matmul = np.matmul

@@ -92,7 +92,7 @@ def kill_one(digits, folder, moment):
     names = os.listdir(folder)
     if any(name.endswith(".partial") for name in names):
         return "in the middle of writing a file"
-    return "between two epochs" if MODEL in names else "before the first epoch was saved"
+    return "after an epoch was saved" if MODEL in names else "before the first epoch was saved"
 
 
 def go_on(digits, folder, *options):

@@ -1,6 +1,6 @@
 """The counts of `python -m tests.faults`, as the README shows them."""
 
-from tests.faults.fuzzing import CRASHED, REFUSED, SAME, WRONG
+from tests.faults.fuzzing import OUTCOMES
 
 
 def table(counts):
@@ -20,11 +20,10 @@ def table(counts):
             f"{found['resumed to the same bits']:,} resumed to the same bits |"
         )
     for kind, found in counts.get("fuzzing", {}).items():
-        outcomes = (SAME, REFUSED, WRONG, CRASHED)
         done = f"damaged {kind}" if " of " not in kind else f"{kind} flipped"
         lines.append(
-            f"| {done} | {sum(found[o] for o in outcomes):,} | "
-            f"{', '.join(f'{found[outcome]:,} {outcome}' for outcome in outcomes)} |"
+            f"| {done} | {sum(found[o] for o in OUTCOMES):,} | "
+            f"{', '.join(f'{found[outcome]:,} {outcome}' for outcome in OUTCOMES)} |"
         )
     if runs := counts.get("determinism"):
         most = max(found["distinct weights"] for found in runs.values())

@@ -60,6 +60,8 @@ def test_an_option_that_makes_no_sense_is_2(digits_folder, tmp_path, options, wo
 
 CONFIGS = [
     ("{", "cannot be read as JSON"),
+    ("[" * 100_000, "cannot be read as JSON"),
+    ('{"hidden": ["--help"]}', "--hidden takes no"),
     ("[1]", "holds no JSON object"),
     ('{"learning_rate": 1}', "'learning_rate' is no option"),
     ('{"config": "other.json"}', "'config' is no option"),
@@ -72,7 +74,7 @@ CONFIGS = [
 ]
 
 
-@pytest.mark.parametrize(("content", "words"), CONFIGS)
+@pytest.mark.parametrize(("content", "words"), CONFIGS, ids=lambda text: str(text)[:30])
 def test_a_file_of_options_that_makes_no_sense_is_2(digits_folder, tmp_path, content, words):
     path = tmp_path / "options.json"
     if content is not None:
@@ -92,6 +94,11 @@ def test_going_on_otherwise_than_the_checkpoint_is_4_and_shows_the_difference(
         keeping=trained,
     )
     assert "--batch-size" not in shown.stderr
+
+
+def test_a_dry_run_goes_on_with_nothing(trained, digits_folder):
+    options = ("--resume", trained / "model.safetensors", "--data-dir", digits_folder, "--dry-run")
+    refused(2, "--dry-run begins anew", "scratchnet.train", *options, keeping=trained)
 
 
 def test_a_folder_that_is_a_file_is_6(digits_folder, tmp_path):

@@ -8,8 +8,8 @@ import sys
 import numpy as np
 import pytest
 import safetensors.numpy
-from catalogue import as_an_ordinary_user, contents, refused
-from conftest import run_module
+from catalogue import as_an_ordinary_user, refused
+from conftest import ROOT, run_module
 
 from scratchnet import checkpoint
 
@@ -53,7 +53,7 @@ def test_a_damaged_file_is_4(trained, tmp_path, digits_folder, damage):
     path.write_bytes(change(path.read_bytes()))
     options = ("--resume", path, "--data-dir", digits_folder)
     refused(4, [str(path), words], "scratchnet.train", *options, keeping=tmp_path)
-    assert not [path for path in contents(".") if path.name == "unpickled"]
+    assert not (ROOT / "unpickled").exists()
 
 
 def tensors_but(**changes):
@@ -93,6 +93,18 @@ CONTENTS = {
     ),
     "an unknown kind of network": (
         lambda tensors, state: state["config"].update(model="rnn"),
+        "no checkpoint of a training run",
+    ),
+    "an epoch that is no number": (
+        lambda tensors, state: state.update(epoch="2"),
+        "no checkpoint of a training run",
+    ),
+    "half an epoch under way": (
+        lambda tensors, state: state.update(under_way={}),
+        "no checkpoint of a training run",
+    ),
+    "a width for a list of widths": (
+        lambda tensors, state: state["config"].update(hidden=8),
         "no checkpoint of a training run",
     ),
     "no run's": (lambda tensors, state: state.clear(), "no checkpoint of a training run"),
@@ -139,9 +151,11 @@ def test_a_file_that_may_not_be_read_is_4(trained, tmp_path):
     path.chmod(0)
     refused(
         *(4, [str(path), "Permission denied"], "scratchnet.train", "--resume", path),
-        keeping=tmp_path / "none",
+        keeping=tmp_path / "others",  # this one cannot be read to be compared
         preexec_fn=as_an_ordinary_user,
     )
+    path.chmod(0o600)
+    checkpoint.load(path)
 
 
 @pytest.mark.parametrize("history", ["nonsense\n1\n", "epoch,train_loss\n1,2\n", "\0"], ids=ascii)

@@ -37,5 +37,11 @@ def test_the_table_of_the_readme_is_that_of_the_counts_and_nothing_was_lost():
     counts = json.loads((RESULTS / "faults.json").read_text())
     assert readme.filled_in("faults") == table(counts), "run `python -m tests.faults`"
     assert counts["kills"]["resumed to the same bits"] == counts["kills"]["killed"] == 1000
+    for found in counts["interruptions"].values():
+        assert len(set(found.values())) == 1  # all of them in one line, all resumed
+    for found in counts["fuzzing"].values():
+        assert found[fuzzing.WRONG] == found[fuzzing.CRASHED] == 0
+    for found in counts["determinism"].values():
+        assert found["distinct weights"] == 1
     for found in counts["fuzzing"].values():
         assert found[fuzzing.WRONG] == found[fuzzing.CRASHED] == 0

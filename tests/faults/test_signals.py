@@ -74,16 +74,21 @@ import os, sys, time
 from scratchnet import cli, train
 def fsync(descriptor, saves=[]):
     saves.append(descriptor)
-    if len(saves) == 4:  # config.json, the first epoch's two files, the second's history
+    if len(saves) == int(sys.argv[2]):
         print('in the middle of saving')
         time.sleep(600)
 os.fsync = fsync
-cli.run(lambda: train.main(sys.argv[2:]))
+cli.run(lambda: train.main(sys.argv[3:]))
 """
 
 
-def test_two_signals_in_the_middle_of_saving_leave_the_last_epoch_whole(digits_folder, tmp_path):
-    with start(SLOW_SAVING, *train(digits_folder, tmp_path)) as process:
+@pytest.mark.parametrize("save", [4, 5], ids=["history.csv", "model.safetensors"])
+def test_two_signals_in_the_middle_of_saving_leave_the_last_epoch_whole(
+    digits_folder, tmp_path, save
+):
+    # Saved are config.json, the first epoch's two files, and then the second's.
+    module, *options = train(digits_folder, tmp_path)
+    with start(SLOW_SAVING, module, save, *options) as process:
         wait_for(process, "in the middle of saving")
         process.send_signal(signal.SIGINT)
         with pytest.raises(subprocess.TimeoutExpired):
