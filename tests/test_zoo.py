@@ -12,6 +12,7 @@ import pytest
 from threadpoolctl import threadpool_limits
 
 import scratchnet
+from benchmarks import readme
 from torch_ref import zoo
 from torch_ref.bugs import BUGS, Bug
 
@@ -102,23 +103,14 @@ def test_the_recorded_results_are_about_these_bugs_and_all_were_caught():
     rows = json.loads(zoo.RESULTS.read_text())["rows"]
 
     mlp, cnn, *planted = rows
-    assert (mlp["model"], mlp["factor"]) == ("mlp", None)
-    assert (cnn["model"], cnn["factor"]) == ("cnn", None)
+    for row, right in zip((mlp, cnn), zoo.RIGHTS, strict=True):
+        assert (row["model"], row["file"], row["factor"]) == (right.model, right.file, None)
     assert [(row["bug"], row["edits"]) for row in planted] == [
         (bug.name, [list(edit) for edit in bug.edits]) for bug in BUGS
     ]
     assert all(row["factor"] for row in planted)
 
 
-def test_the_tables_of_the_readme_are_the_recorded_ones(tmp_path):
+def test_the_tables_of_the_readme_are_the_recorded_ones():
     results = json.loads(zoo.RESULTS.read_text())
-    page = tmp_path / "README.md"
-    page.write_text(f"before\n{zoo.OPEN}\nold\n{zoo.CLOSE}\nafter\n")
-
-    zoo.write_into(page, zoo.tables(results))
-
-    text = page.read_text()
-    assert text == f"before\n{zoo.OPEN}\n{zoo.tables(results)}\n{zoo.CLOSE}\nafter\n"
-    readme = ROOT / "README.md"
-    if readme.exists() and zoo.OPEN in readme.read_text():
-        assert zoo.tables(results) in readme.read_text()
+    assert readme.filled_in("zoo") == zoo.tables(results), "run `python -m torch_ref.zoo`"

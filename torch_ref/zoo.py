@@ -9,7 +9,6 @@ package itself is never changed.
 In the comments: N images, B images in a batch.
 """
 
-import contextlib
 import importlib
 import json
 import shutil
@@ -25,14 +24,13 @@ from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 import scratchnet
+from benchmarks import readme
 from scratchnet import cli
 from torch_ref import data
 from torch_ref.bugs import BUGS, Bug
 from torch_ref.lockstep import Lockstep
 
-ROOT = Path(__file__).parents[1]
 RESULTS = Path(__file__).with_name("zoo.json")
-OPEN, CLOSE = "<!-- zoo -->", "<!-- /zoo -->"
 
 RIGHTS = (Bug("None", "layers.py", ()), Bug("None", "conv.py", ()))
 SIZES = (784, 128, 64, 10)
@@ -223,15 +221,6 @@ def _table(rows):
     return "\n".join(lines)
 
 
-def write_into(readme, text):
-    """Put the text between the markers of the README, if it has them."""
-    with contextlib.suppress(FileNotFoundError):
-        page = readme.read_text(encoding="utf-8")
-        if OPEN in page and CLOSE in page:
-            head, tail = page.split(OPEN)[0], page.split(CLOSE)[1]
-            readme.write_text(f"{head}{OPEN}\n{text}\n{CLOSE}{tail}", encoding="utf-8")
-
-
 def main(argv=None):
     """Run the command; exit code 1 if a bug was not caught."""
     p = cli.Parser("python -m torch_ref.zoo", description=__doc__.split("\n")[0])
@@ -246,7 +235,7 @@ def main(argv=None):
     }
     RESULTS.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     print(tables(results))
-    write_into(ROOT / "README.md", tables(results))
+    readme.fill_in("zoo", tables(results))
     if any((row["bug"] == "None") == bool(row["factor"]) for row in results["rows"]):
         sys.exit(1)
 
