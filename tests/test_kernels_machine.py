@@ -13,7 +13,7 @@ import pytest
 from kernel_checks import DTYPES, numbers
 
 import scratchnet.kernels
-from scratchnet.kernels import LADDER, set_threads
+from scratchnet.kernels import LADDER, set_threads, threads
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
@@ -70,30 +70,38 @@ def test_a_forked_child_multiplies_after_its_parent_has_used_threads(layer):
     probe("fork", NUMBA_THREADING_LAYER=layer, NUMBA_NUM_THREADS="2")
 
 
+@pytest.fixture
+def threads_at_once(monkeypatch):
+    """Threads are used for the smallest product, too."""
+    monkeypatch.setattr(threads, "WORTH_WAKING", 1)
+
+
 @pytest.mark.parametrize("name", ["parallel", "simd", "sparse"])
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("shape", [(257, 129, 131), (131, 129, 257)], ids=str)
-def test_the_bits_are_the_same_for_any_number_of_threads(name, dtype, shape):
+def test_the_bits_are_the_same_for_any_number_of_threads(name, dtype, shape, threads_at_once):
     m, k, n = shape
     rng = np.random.default_rng(0)
     for zeros in (0, 0.5, 0.81):
         A, B = numbers(rng, (m, k), dtype, zeros), numbers(rng, (k, n), dtype)
         products = []
-        for threads in range(1, numba.config.NUMBA_NUM_THREADS + 1):
-            set_threads(threads)
+        for count in range(1, numba.config.NUMBA_NUM_THREADS + 1):
+            set_threads(count)
             products.append(LADDER[name](A, B).tobytes())
         assert len(set(products)) == 1
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_the_bits_are_the_same_where_the_zeros_lie_in_one_threads_share_only(dtype):
+def test_the_bits_are_the_same_where_the_zeros_lie_in_one_threads_share_only(
+    dtype, threads_at_once
+):
     rng = np.random.default_rng(0)
     # So deep that `sparse` and the `simd` it hands dense operands to add in another order.
     A, B = numbers(rng, (64, 1100), dtype), numbers(rng, (1100, 70), dtype)
     A[32:] = numbers(rng, (32, 1100), dtype, 0.95)
     products = []
-    for threads in range(1, numba.config.NUMBA_NUM_THREADS + 1):
-        set_threads(threads)
+    for count in range(1, numba.config.NUMBA_NUM_THREADS + 1):
+        set_threads(count)
         products.append(LADDER["sparse"](A, B).tobytes())
     assert len(set(products)) == 1
 
@@ -104,7 +112,7 @@ def test_a_number_of_threads_that_cannot_be_is_refused(count):
         set_threads(count)
 
 
-def test_a_product_leaves_numbas_own_number_of_threads_alone():
+def test_a_product_leaves_numbas_own_number_of_threads_alone(threads_at_once):
     set_threads(numba.config.NUMBA_NUM_THREADS)
     before = numba.get_num_threads()
     numba.set_num_threads(1)

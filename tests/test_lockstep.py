@@ -345,6 +345,17 @@ def test_every_tensor_of_the_cnn_is_pytorchs_on_real_batches(digits, pictures, d
     assert len(summary.worst) == 3 + 18 + 2 + 24
 
 
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("rung", ["tiled", "simd", "sparse"])
+def test_every_tensor_of_the_cnn_is_pytorchs_with_kernels_of_the_ladder(
+    digits, pictures, dtype, rung
+):
+    cnn = MODELS["cnn"]([128], rng=np.random.default_rng(0), dtype=dtype, matmul=kernels.get(rung))
+    pair = Lockstep(cnn, scratchnet.SGD(cnn, 0.01, momentum=0.9))
+    for step in islice(lockstep.walk(pair, digits, pictures, 8, seed=0, dtype=dtype), 2):
+        assert not failures(step)
+
+
 @settings(max_examples=60, deadline=None)
 @given(
     image=st.tuples(st.integers(1, 3), st.integers(4, 9), st.integers(4, 9)),

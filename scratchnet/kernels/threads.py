@@ -11,8 +11,9 @@ import threading
 import numba
 from numba import njit
 
-# Waking the threads takes about as long as this many multiply-adds on one core.
-WORTH_WAKING = 1_000_000
+# Threads at rest take some 50 us to wake. A product of fewer multiply-adds is over by then, or so
+# soon after that one core is as quick.
+WORTH_WAKING = 8_000_000
 
 _most = numba.config.NUMBA_NUM_THREADS
 _count = _most

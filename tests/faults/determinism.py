@@ -21,7 +21,7 @@ from scratchnet.kernels import LADDER
 from scratchnet.kernels.threads import WORTH_WAKING
 from tests.faults.kills import MODEL, ROOT, write_digits
 
-BATCH, HIDDEN = 100, 64
+BATCH, HIDDEN = 100, 128
 assert BATCH * 784 * HIDDEN > WORTH_WAKING
 KERNELS = [name for name in LADDER if name != "numpy"]
 LAYERS = ("omp", "workqueue")
