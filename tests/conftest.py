@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import http.server
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -80,6 +81,17 @@ def small_run(digits_folder, tmp_path_factory):
 def trained(small_run, tmp_path):
     """A copy of the small run, for the test to do with as it likes."""
     return shutil.copytree(small_run, tmp_path / "trained")
+
+
+def peak_of_training(*options):
+    """Train in a process of its own; return the most bytes that it held, as Linux tells."""
+    program = (
+        "import sys; from scratchnet import train; train.main(sys.argv[1:]);"
+        "print(open('/proc/self/status').read())"
+    )
+    command = [sys.executable, "-c", program, *map(str, options)]
+    shown = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
+    return int(re.search(r"^VmHWM:\s+(\d+) kB$", shown.stdout, re.M)[1]) * 1024
 
 
 def mnist_on_this_machine():

@@ -5,13 +5,12 @@ import json
 import os
 import re
 import signal
-import subprocess
 import sys
 
 import numpy as np
 import pytest
 import torch
-from conftest import ROOT, run_module
+from conftest import peak_of_training, run_module
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from test_train import OPTIONS, assert_same_weights, interrupt
@@ -421,18 +420,6 @@ def test_of_any_depth_and_of_a_batch_larger_than_the_data_works(digits_folder, t
 
 @pytest.mark.skipif(sys.platform != "linux", reason="where Linux tells the peak of memory")
 def test_two_epochs_of_the_full_mnist_read_over_95_percent_in_half_a_gigabyte(mnist, tmp_path):
-    program = (
-        "import sys; from scratchnet import train; train.main(sys.argv[1:]);"
-        "print(open('/proc/self/status').read())"
-    )
     options = ("--data-dir", mnist.origin, "--out", tmp_path, "--engine", "fused", "--epochs", 2)
-    shown = subprocess.run(
-        [sys.executable, "-c", program, *map(str, options), "--no-plots"],
-        capture_output=True,
-        text=True,
-        check=True,
-        cwd=ROOT,
-    )
+    assert peak_of_training(*options, "--no-plots") < 500e6
     assert json.loads((tmp_path / "metrics.json").read_text())["test_accuracy"] > 0.95
-    peak = re.search(r"^VmHWM:\s+(\d+) kB$", shown.stdout, re.M)
-    assert int(peak[1]) * 1024 < 500e6

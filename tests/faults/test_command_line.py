@@ -1,7 +1,6 @@
 """Wrong options, wrong places, closed streams: 2 and 6, in one line."""
 
 import os
-import re
 import subprocess
 import sys
 
@@ -16,7 +15,7 @@ from catalogue import (
     refused,
     train,
 )
-from conftest import ROOT, run_module
+from conftest import ROOT, peak_of_training, run_module
 
 QUICK = ("--epochs", 1, "--hidden", 8)
 
@@ -191,12 +190,5 @@ def test_the_default_run_imports_no_library_that_it_does_not_use():
 
 @pytest.mark.skipif(sys.platform != "linux", reason="where Linux tells the peak of memory")
 def test_the_default_run_on_the_full_mnist_takes_less_than_600_megabytes(mnist, tmp_path):
-    program = (
-        "import sys; from scratchnet import train; train.main(sys.argv[1:]);"
-        "print(open('/proc/self/status').read())"
-    )
-    options = ["--data-dir", mnist.origin, "--out", str(tmp_path), "--epochs", "1"]
-    command = [sys.executable, "-c", program, *options]
-    shown = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
-    peak = re.search(r"^VmHWM:\s+(\d+) kB$", shown.stdout, re.M)
-    assert int(peak[1]) * 1024 < 600e6
+    options = ("--data-dir", mnist.origin, "--out", tmp_path, "--epochs", 1)
+    assert peak_of_training(*options) < 600e6
