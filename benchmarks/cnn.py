@@ -19,13 +19,15 @@ import threadpoolctl
 from benchmarks.harness import RESULTS, environment, save
 from scratchnet import SGD, data, softmax_cross_entropy
 from scratchnet.models import MODELS, RECIPES
+from scratchnet.train import kernel
 
-ROUNDS, IMAGES, BATCH = 5, 60_000, 32
+ROUNDS, IMAGES, BATCH = 7, 12_800, 32
 RECIPE = RECIPES["cnn"]
 
 
 def new_network():
-    return MODELS["cnn"](RECIPE["hidden"], rng=np.random.default_rng(0))
+    matmul = kernel(RECIPE["matmul"])
+    return MODELS["cnn"](RECIPE["hidden"], rng=np.random.default_rng(0), matmul=matmul)
 
 
 def ours(x, labels, shares=None):
@@ -119,6 +121,7 @@ def main(quick=False, folder=RESULTS):
         "environment": environment(),
         "images": len(x),
         "batch_size": BATCH,
+        "matmul": RECIPE["matmul"],
         "seconds": seconds,
         "peak_mb": peak,
         "shares": dict(shares),

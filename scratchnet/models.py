@@ -19,6 +19,6 @@ def cnn(hidden, **options):
 MODELS = {"mlp": mlp, "cnn": cnn}
 # What `scratchnet.train` takes where nothing else is asked for.
 RECIPES = {
-    "mlp": {"epochs": 10, "lr": 0.1, "momentum": 0.0, "hidden": [128, 64]},
-    "cnn": {"epochs": 5, "lr": 0.01, "momentum": 0.9, "hidden": [128]},
+    "mlp": {"epochs": 10, "lr": 0.1, "momentum": 0.0, "hidden": [128, 64], "matmul": "numpy"},
+    "cnn": {"epochs": 5, "lr": 0.01, "momentum": 0.9, "hidden": [128], "matmul": "simd"},
 }

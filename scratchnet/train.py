@@ -33,7 +33,6 @@ DEFAULTS = {
     "augment": False,
     "log_interval": 500,
     "engine": "layered",
-    "matmul": "numpy",
     "threads": 1,
     "out": None,
     "config": None,
