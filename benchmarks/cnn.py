@@ -110,11 +110,8 @@ def main(quick=False, folder=RESULTS):
             for name, train in {"scratchnet": ours, "torch": theirs}.items():
                 seconds[name].append(train(x, labels)[1])
         ours(x[:6400], labels[:6400], shares)
-    pairs = zip(seconds["scratchnet"], seconds["torch"], strict=True)
-    ratio = median(a / b for a, b in pairs)
     for name, taken in seconds.items():
         print(f"{name:10} {median(taken):.2f} s an epoch of {len(x):,}, median of {rounds} rounds")
-    print(f"ratio      {ratio:.3f}\npeak       {peak:.0f} MB")
     for name, taken in sorted(shares.items(), key=lambda share: -share[1])[:8]:
         print(f"{taken / sum(shares.values()):10.1%} {name}")
     results = {
@@ -126,4 +123,14 @@ def main(quick=False, folder=RESULTS):
         "peak_mb": peak,
         "shares": dict(shares),
     }
-    print(f"written: {save('cnn', results, folder)}")
+    print(f"{summary(results)}\nwritten: {save('cnn', results, folder)}")
+
+
+def summary(results):
+    """In words, for the README: the median of the rounds' ratios, and the memory."""
+    ours, theirs = (results["seconds"][name] for name in ("scratchnet", "torch"))
+    ratio = median(a / b for a, b in zip(ours, theirs, strict=True))
+    return (
+        f"An epoch takes {ratio:.2f} times as long as PyTorch's, and a run at most "
+        f"{results['peak_mb']:,.0f} MB."
+    )

@@ -7,7 +7,7 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
-from benchmarks import accuracy, readme, standings
+from benchmarks import accuracy, cnn, readme, standings
 from benchmarks.harness import RESULTS, spread
 
 LADDER_PRODUCTS = ["x1 @ W1, batch 32", "x1.T @ dy1, batch 32", "square 512"]
@@ -54,6 +54,8 @@ def tables(folder=RESULTS):
         found["accuracy"] = accuracy.table(scores)
     if results := read("race", folder):
         found |= standings.tables(results)
+    if results := read("cnn", folder):
+        found["cnn"] = cnn.summary(results)
     return found
 
 

@@ -159,6 +159,16 @@ def test_a_full_disk_is_reported_once_and_leaves_nothing_half_written(tmp_path):
     assert warnings_in(probe("one_product", XDG_CACHE_HOME=str(tmp_path))) == 0
 
 
+def test_a_cache_into_which_others_may_write_is_reported_once_and_not_executed(tmp_path):
+    probe("one_product", XDG_CACHE_HOME=str(tmp_path))
+    (folder,) = (tmp_path / "scratchnet").iterdir()
+    for path in folder.iterdir():
+        path.write_bytes(b"planted")
+    folder.chmod(0o777)
+    assert warnings_in(probe("one_product", XDG_CACHE_HOME=str(tmp_path))) == 1
+    assert {path.read_bytes() for path in folder.iterdir()} == {b"planted"}
+
+
 def test_an_edit_of_any_kernel_source_leaves_the_old_machine_code_behind(tmp_path):
     package = tmp_path / "edited" / "scratchnet" / "kernels"
     shutil.copytree(Path(scratchnet.__file__).parent, package.parent)

@@ -316,4 +316,4 @@ def test_ctrl_c_names_the_way_to_go_on(digits_folder, tmp_path):
         _, stderr = process.communicate(timeout=60)
     assert process.returncode == 130
     (line,) = stderr.decode().splitlines()
-    assert f"go on with --storage {tmp_path}/study.journal" in line
+    assert f"go on with the same options and --storage {tmp_path}/study.journal" in line
