@@ -5,7 +5,6 @@ then the memory of a training run of ours, in a process of its own. cnn.json kee
 for ours also the share of each layer.
 """
 
-import os
 import subprocess
 import sys
 import tempfile
@@ -85,14 +84,13 @@ def peak_megabytes(quick):
     """The most memory that a training run of an epoch ever held."""
     options = ["--dataset", "sample"] if quick else ["--dataset", "mnist"]
     with tempfile.TemporaryDirectory() as run:
-        command = [sys.executable, "-m", "scratchnet.train", "--model", "cnn", "--epochs", "1"]
-        command += [*options, "--out", run, "--no-plots"]
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-        _, status, usage = os.wait4(process.pid, 0)
-    if status:
-        raise subprocess.CalledProcessError(os.waitstatus_to_exitcode(status), command)
-    unit = 1 if sys.platform == "darwin" else 1024  # what the system counts in
-    return usage.ru_maxrss * unit / 1e6
+        program = (
+            "import sys; from benchmarks.lap import peak_megabytes; from scratchnet import train;"
+            "train.main(sys.argv[1:]); print(peak_megabytes())"
+        )
+        options += ["--model", "cnn", "--epochs", "1", "--out", run, "--no-plots"]
+        shown = subprocess.check_output([sys.executable, "-c", program, *options], text=True)
+    return float(shown.splitlines()[-1])
 
 
 def main(quick=False, folder=RESULTS):

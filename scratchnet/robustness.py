@@ -129,7 +129,7 @@ def parse(argv):
     )
     option, whole = parser.add_argument, cli.whole_number
     option(
-        *("--model", "--models"),
+        "--model",
         required=True,
         nargs="+",
         type=cli.path,

@@ -225,9 +225,9 @@ def main(argv=None):
         study = work(options, dataset, train, validation)
         for job in jobs:
             job.join()
-    except (KeyboardInterrupt, cli.Stopped) as stop:
+    except cli.Stopped as stop:
         raise cli.Stopped(
-            getattr(stop, "signum", signal.SIGINT),
+            stop.signum,
             f"stopped; the trials are kept: go on with the same options and "
             f"--storage {shown(options.storage)}",
         ) from None

@@ -1,10 +1,10 @@
 """The data that the tests share: real digits, as a small folder of IDX files or as the full set."""
 
+import csv
 import gzip
 import hashlib
 import http.server
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -84,14 +84,20 @@ def trained(small_run, tmp_path):
 
 
 def peak_of_training(*options):
-    """Train in a process of its own; return the most bytes that it held, as Linux tells."""
+    """Train in a process of its own; return the most megabytes that it held."""
     program = (
-        "import sys; from scratchnet import train; train.main(sys.argv[1:]);"
-        "print(open('/proc/self/status').read())"
+        "import sys; from benchmarks.lap import peak_megabytes; from scratchnet import train;"
+        "train.main(sys.argv[1:]); print(peak_megabytes())"
     )
     command = [sys.executable, "-c", program, *map(str, options)]
     shown = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
-    return int(re.search(r"^VmHWM:\s+(\d+) kB$", shown.stdout, re.M)[1]) * 1024
+    return float(shown.stdout.splitlines()[-1])
+
+
+def rows_of(path):
+    """The rows of a CSV file as dicts."""
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
 
 
 def mnist_on_this_machine():

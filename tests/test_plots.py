@@ -154,6 +154,13 @@ def test_degraded_digits_stand_beside_the_clean_one(sample):
     drawn(figure)
 
 
+def test_each_of_six_degradations_is_shown_on_another_digit(sample):
+    clean = sample.test.images[::100]  # one of each class
+    images = {("clean", 0): clean} | {(name, 1): clean for name in DEGRADATIONS}
+    figure = plots.degraded_digits(images)
+    assert len({ax.images[0].get_array().tobytes() for ax in figure.axes[::2]}) == 6
+
+
 def test_robustness_draws_a_line_a_network_from_the_clean_accuracy_on():
     scores = {("clean", 0): [0.9, 0.8]} | {
         (name, s): [0.5 / (i + 1), 0.4]

@@ -1,11 +1,10 @@
 """The command that measures trained networks on degraded digits."""
 
-import csv
 import json
 
 import numpy as np
 import pytest
-from conftest import run_module
+from conftest import rows_of, run_module
 from PIL import Image
 
 from scratchnet import data
@@ -21,8 +20,7 @@ def measure(folder, out, *models, **kwargs):
 
 
 def table(out):
-    with (out / "accuracy.csv").open(newline="") as file:
-        return list(csv.DictReader(file))
+    return rows_of(out / "accuracy.csv")
 
 
 @pytest.fixture(scope="module")

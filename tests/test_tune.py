@@ -1,7 +1,6 @@
 """The search for better options: repeatable, blind to the test images, safe from dying workers."""
 
 import argparse
-import csv
 import dataclasses
 import json
 import re
@@ -13,7 +12,7 @@ import time
 import numpy as np
 import optuna
 import pytest
-from conftest import ROOT, run_module
+from conftest import ROOT, rows_of, run_module
 from PIL import Image
 
 from scratchnet import cli, data, trials, tune
@@ -30,8 +29,7 @@ def placed(storage, folder):
 
 
 def table(out):
-    with (out / "trials.csv").open(newline="") as file:
-        return list(csv.DictReader(file))
+    return rows_of(out / "trials.csv")
 
 
 @pytest.fixture(scope="module")

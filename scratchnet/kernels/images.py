@@ -9,6 +9,7 @@ In the comments: B images, C channels, H by W pixels, H' by W' windows of k by k
 
 import numpy as np
 
+from scratchnet.conv import places
 from scratchnet.kernels.compiling import compiled
 from scratchnet.kernels.operands import FLOAT32, FLOAT64
 
@@ -19,8 +20,8 @@ def fold(patches, shape, stride, padding):
     B, C, H, W = shape
     rows, columns = H + 2 * padding, W + 2 * padding
     size = patches.shape[1]
-    places = (rows - size) // stride + 1, (columns - size) // stride + 1
-    if min(rows, columns) < size or patches.shape != (C, size, size, *places, B):
+    windows = places(rows, size, stride), places(columns, size, stride)
+    if min(rows, columns) < size or patches.shape != (C, size, size, *windows, B):
         raise ValueError(f"patches {patches.shape} do not come from images {shape}")
     padded = np.zeros((C, rows, columns, B), patches.dtype)  # (C,H+2p,W+2p,B)
     _fold(patches, padded, stride)
@@ -34,7 +35,7 @@ def largest(x, size, stride):
     C, H, W, B = x.shape
     if min(H, W) < size:
         raise ValueError(f"no window of {size} by {size} pixels fits into {H} by {W}")
-    shape = (C, (H - size) // stride + 1, (W - size) // stride + 1, B)
+    shape = (C, places(H, size, stride), places(W, size, stride), B)
     y, choice = np.empty(shape, x.dtype), np.zeros(shape, np.uint16)  # (C,H',W',B)
     _largest(x, y, choice, size, stride)
     return y.transpose(3, 0, 1, 2), choice.transpose(3, 0, 1, 2)  # (B,C,H',W')
@@ -43,7 +44,7 @@ def largest(x, size, stride):
 def spread(dy, choice, x, size, stride):
     """As `scratchnet.conv.spread`; ValueError for arrays that are not of one pooling."""
     B, C, H, W = x.shape
-    expected = (B, C, (H - size) // stride + 1, (W - size) // stride + 1)
+    expected = (B, C, places(H, size, stride), places(W, size, stride))
     if dy.shape != expected or choice.shape != expected or choice.dtype != np.uint16:
         raise ValueError(f"{dy.shape} and {choice.shape} do not come from images {x.shape}")
     dy = _innermost(dy.transpose(1, 2, 3, 0))  # (C,H',W',B)

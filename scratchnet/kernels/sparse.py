@@ -35,7 +35,7 @@ from scratchnet.kernels.simd import aligned, copy_row, multiply, pack
 from scratchnet.kernels.threads import compute, share
 
 # With a larger part of A than this not 0, the full tiles of `simd` are faster.
-WORTH_SKIPPING = 0.4
+MOST_NONZEROS = 0.4
 
 WORD = 64
 VECTORS = 8
@@ -56,10 +56,10 @@ def sparse(A, B):
 def multiply_sparse(A, B, C):
     """C[:] = A @ B on one thread, for an A with many zeros."""
     bits = no_bits(A)
-    if find_nonzeros(A, bits) > WORTH_SKIPPING * A.size or A.size == 0:
-        multiply(A, B, C)
-    else:
+    if worth_skipping(A, bits):
         multiply_marked(A, bits, B, C)
+    else:
+        multiply(A, B, C)
 
 
 @njit
@@ -67,6 +67,12 @@ def no_bits(A):
     """For each row of A a bit for each of its columns; with room for one vector past the end."""
     m, K = A.shape
     return np.zeros(((K + WORD - 1) // WORD, m + VECTOR_BYTES), np.uint64)
+
+
+@njit
+def worth_skipping(A, bits):
+    """Mark the numbers of A that are not 0; tell whether they are few enough, and there are any."""
+    return A.size > 0 and find_nonzeros(A, bits) <= MOST_NONZEROS * A.size
 
 
 @njit
@@ -167,13 +173,13 @@ def _multiply_shares(A, B, C, threads):
     no bit may depend on the number of threads.
     """
     bits = no_bits(A)
-    dense = find_nonzeros(A, bits) > WORTH_SKIPPING * A.size or A.size == 0
+    skip = worth_skipping(A, bits)
     for t in prange(threads):
         rows = share(C.shape[0], 1, t, threads)
-        if dense:
-            multiply(A[rows], B, C[rows])
-        else:
+        if skip:
             multiply_marked(A[rows], bits[:, rows], B, C[rows])
+        else:
+            multiply(A[rows], B, C[rows])
 
 
 _alone = ForAnyStrides(multiply_sparse)

@@ -191,4 +191,4 @@ def test_the_default_run_imports_no_library_that_it_does_not_use():
 @pytest.mark.skipif(sys.platform != "linux", reason="where Linux tells the peak of memory")
 def test_the_default_run_on_the_full_mnist_takes_less_than_600_megabytes(mnist, tmp_path):
     options = ("--data-dir", mnist.origin, "--out", tmp_path, "--epochs", 1)
-    assert peak_of_training(*options) < 600e6
+    assert peak_of_training(*options) < 600
