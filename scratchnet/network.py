@@ -24,8 +24,8 @@ class Network:
         self.layers = layers
 
     @property
-    def linears(self):
-        """The layers that have weights, in order: every one of them is a linear map and a bias."""
+    def weighted(self):
+        """The layers that have weights, in order: `Linear`s and convolutions."""
         return [layer for layer in self.layers if hasattr(layer, "W")]
 
     def forward(self, x):
@@ -52,7 +52,7 @@ class Network:
     def _named(self, *attributes):
         return [
             (f"{layer.name}{i}.{attribute}", getattr(layer, attribute))
-            for i, layer in enumerate(self.linears, start=1)
+            for i, layer in enumerate(self.weighted, start=1)
             for attribute in attributes
         ]
 
@@ -76,4 +76,5 @@ class MLP(Network):
 
     def __str__(self):
         """Its widths: 784-128-64-10."""
-        return "-".join(str(n) for n in (len(self.linears[0].W), *(len(x.b) for x in self.linears)))
+        widths = [len(self.weighted[0].W), *(len(layer.b) for layer in self.weighted)]
+        return "-".join(map(str, widths))

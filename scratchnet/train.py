@@ -206,10 +206,10 @@ def introduce(run, train, validation):
     if options.augment:
         print("        anew in each epoch: as they are, or degraded mildly in one of six ways")
     print(f"net     {run.network}, float32, ReLU between")
-    linears = run.network.linears
-    shapes = [f"{' x '.join(map(str, layer.W.shape))} + {len(layer.b)}" for layer in linears]
+    weighted = run.network.weighted
+    shapes = [f"{' x '.join(map(str, layer.W.shape))} + {len(layer.b)}" for layer in weighted]
     width = 1 + max(map(len, shapes))
-    for i, (layer, shape) in enumerate(zip(linears, shapes, strict=True), start=1):
+    for i, (layer, shape) in enumerate(zip(weighted, shapes, strict=True), start=1):
         size = layer.W.size + layer.b.size
         print(f"        {layer.name + str(i):<7}  {shape:>{width}}  {size:>9,} parameters")
     total = sum(array.size for _, array in run.network.parameters())

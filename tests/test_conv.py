@@ -287,7 +287,7 @@ class TestCNN:
     def test_of_other_images_finds_its_widths_itself(self):
         cnn = CNN((5, 3), image=(2, 7, 9), channels=(3,), size=3, rng=rng())
         assert cnn.forward(np.zeros((4, 2 * 7 * 9), np.float32)).shape == (4, 3)
-        assert cnn.linears[1].W.shape == (3 * 3 * 4, 5)
+        assert cnn.weighted[1].W.shape == (3 * 3 * 4, 5)
 
     def test_needs_kernels_with_a_middle(self):
         with pytest.raises(ValueError, match="even: 4"):

@@ -170,9 +170,9 @@ def test_float32_is_too_coarse_to_measure_slopes():
 def fifty_digits(mlp, x, labels):
     """Return {name: array of mpf} of a step, from the textbook's sums, in plain Python."""
     mpf = np.vectorize(mpmath.mpf, otypes=[object])
-    weights = [mpf(layer.W) for layer in mlp.linears]
+    weights = [mpf(layer.W) for layer in mlp.weighted]
     activations, on = [mpf(x)], []
-    for i, (w, layer) in enumerate(zip(weights, mlp.linears, strict=True)):
+    for i, (w, layer) in enumerate(zip(weights, mlp.weighted, strict=True)):
         z = activations[-1].dot(w) + mpf(layer.b)  # (B,O)
         on.append(z > 0)
         last = i == len(weights) - 1

@@ -127,9 +127,9 @@ def draw_case(sizes, n_images, dtype, seed, *, scale=1.0, shift=0.0, labels="any
     """Return (mlp, x, labels): `scale` stretches the logits, `shift` moves the hidden biases."""
     rng = np.random.default_rng(seed)
     mlp = scratchnet.MLP(sizes, rng=rng, dtype=dtype)
-    for hidden in mlp.linears[:-1]:
+    for hidden in mlp.weighted[:-1]:
         hidden.b += shift
-    mlp.linears[-1].W *= scale
+    mlp.weighted[-1].W *= scale
     x = rng.random((n_images, sizes[0])).astype(dtype)  # (B,I)
     x[rng.random(x.shape) < 0.5] = 0  # as most pixels of a digit
     if labels == "any":
@@ -191,7 +191,7 @@ def test_extreme_logits_and_dead_or_saturated_layers_are_pytorchs_too(
 @pytest.mark.parametrize("logit", [1e4, -1e4])
 def test_one_enormous_logit_overflows_on_neither_side(dtype, logit):
     mlp = scratchnet.MLP((3, 4), rng=np.random.default_rng(0), dtype=dtype)
-    mlp.linears[0].b[1] = logit
+    mlp.weighted[0].b[1] = logit
     x = np.random.default_rng(1).random((8, 3)).astype(dtype)  # (8,3)
 
     for label in range(4):
@@ -212,7 +212,7 @@ def test_images_of_one_batch_with_logits_far_apart_do_not_disturb_each_other(dty
 @pytest.mark.parametrize("dtype", FLOATS)
 def test_a_pre_activation_of_exactly_0_lets_no_gradient_through_on_either_side(dtype):
     mlp = scratchnet.MLP((6, 5, 4, 3), rng=np.random.default_rng(0), dtype=dtype)
-    for hidden in mlp.linears[:-1]:
+    for hidden in mlp.weighted[:-1]:
         hidden.W[:, 0] = hidden.b[0] = 0  # unit 0 of each hidden layer answers 0 to everything
     x = np.random.default_rng(1).random((7, 6)).astype(dtype)  # (7,6)
 
@@ -258,7 +258,7 @@ def test_the_last_batch_of_an_epoch_may_be_smaller_and_is_not_dropped(digits, pi
 def sure_and_right(margin, loss_function=scratchnet.softmax_cross_entropy):
     """Take a float32 step on images that all get the right class by the given margin of logits."""
     mlp = scratchnet.MLP((200, 10), rng=np.random.default_rng(0))
-    mlp.linears[0].b[0] += np.float32(margin)
+    mlp.weighted[0].b[0] += np.float32(margin)
     x = np.random.default_rng(1).random((8, 200), np.float32)  # (8,200)
     return one_step(mlp, x, np.zeros(8, int), loss_function)
 
@@ -293,7 +293,7 @@ def on_the_edge(dtype, matmul=np.matmul):
     rng = np.random.default_rng(0)
     mlp = scratchnet.MLP((200, 300, 3), rng=rng, dtype=dtype, matmul=matmul)
     x = rng.random((1, 200)).astype(dtype)  # (1,200)
-    first = mlp.linears[0]
+    first = mlp.weighted[0]
     first.b[:] = -(x @ first.W)[0]  # (300,)
     first.b += (rng.standard_normal(300) * np.finfo(dtype).eps / 2).astype(dtype)
     return mlp, x, np.array([1])
@@ -388,7 +388,7 @@ def nearly_equal_pixels(dtype, matmul):
     rng = np.random.default_rng(0)
     shape = {"image": (9, 8, 8), "channels": (4,), "size": 1}
     cnn = scratchnet.CNN((3,), **shape, rng=rng, dtype=dtype, matmul=matmul)
-    cnn.linears[0].b[:] = 2  # no ReLU near 0
+    cnn.weighted[0].b[:] = 2  # no ReLU near 0
     x = np.repeat(rng.random((5, 9, 1), dtype), 64, axis=2).reshape(5, 576)  # (5,CHW)
     x *= 1 + rng.integers(-1, 2, x.shape).astype(dtype) * np.finfo(dtype).eps
     return one_step(cnn, x, np.arange(5) % 3)

@@ -220,7 +220,7 @@ class TestMLP:
     def test_hands_out_the_weights_themselves(self):
         mlp = MLP((3, 2), rng=rng())
         mlp.parameters()[0][1][...] = 5
-        assert (mlp.linears[0].W == 5).all()
+        assert (mlp.weighted[0].W == 5).all()
 
     def test_puts_a_relu_between_linears_and_none_behind_the_last(self):
         kinds = [type(layer) for layer in MLP((5, 4, 3, 2), rng=rng()).layers]
@@ -264,8 +264,8 @@ class TestSGD:
     @staticmethod
     def one_weight(**options):
         mlp = MLP((1, 1), rng=rng(), dtype=np.float64)
-        mlp.linears[0].W[...] = 2
-        return mlp.linears[0], SGD(mlp, **options)
+        mlp.weighted[0].W[...] = 2
+        return mlp.weighted[0], SGD(mlp, **options)
 
     def test_steps_against_the_gradient(self):
         layer, sgd = self.one_weight(lr=0.5)

@@ -27,11 +27,11 @@ def exact_step(before, optimiser, x, labels):
     for layer in network.layers:
         if hasattr(layer, "moves"):  # like the ladder, the compiled ones know no longdouble
             layer.moves = PLAIN
-    for i, layer in enumerate(network.linears, start=1):
+    for i, layer in enumerate(network.weighted, start=1):
         layer.W, layer.b = (before[f"{kind}{i}"].astype(np.longdouble) for kind in "Wb")
         layer.matmul = np.matmul
     sgd = scratchnet.SGD(network, optimiser.lr, optimiser.momentum, optimiser.weight_decay)
-    names = (f"v{kind}{i}" for i in range(1, len(network.linears) + 1) for kind in "Wb")
+    names = (f"v{kind}{i}" for i in range(1, len(network.weighted) + 1) for kind in "Wb")
     for name, (_, velocity) in zip(names, sgd.velocities, strict=True):
         velocity[:] = before[name]
     x = x.astype(np.longdouble)  # (B,784)

@@ -80,12 +80,15 @@ class Step:
 class Lockstep:
     """A scratchnet network with its optimiser and loss, and PyTorch's beside it."""
 
-    def __init__(self, mlp, sgd, loss_function=scratchnet.softmax_cross_entropy):
-        self.mlp, self.sgd, self.loss_function = mlp, sgd, loss_function
-        self.model, self.twin = model.to_torch(mlp), model.to_torch(mlp)
-        self.their_sgd, self.twin_sgd = (
+    def __init__(self, network, optimiser, loss_function=scratchnet.softmax_cross_entropy):
+        self.network, self.optimiser, self.loss_function = network, optimiser, loss_function
+        self.model, self.twin = model.to_torch(network), model.to_torch(network)
+        self.their_optimiser, self.twin_optimiser = (
             torch.optim.SGD(
-                network.parameters(), sgd.lr, momentum=sgd.momentum, weight_decay=sgd.weight_decay
+                network.parameters(),
+                optimiser.lr,
+                momentum=optimiser.momentum,
+                weight_decay=optimiser.weight_decay,
             )
             for network in (self.model, self.twin)
         )
@@ -97,14 +100,18 @@ class Lockstep:
         The batches come from two pipelines and are compared like every other tensor.
         """
         self.steps += 1
-        model.copy_weights(self.mlp, self.model)
-        model.copy_velocities(self.sgd, self.their_sgd)
-        before = trace.state(self.mlp, self.sgd)
-        ours = trace.trace_scratchnet(self.mlp, self.sgd, self.loss_function, *our_batch)
-        theirs, flipped = trace.trace_torch(self.model, self.their_sgd, *their_batch, sides=ours)
-        twin, _ = trace.trace_torch(self.twin, self.twin_sgd, *their_batch)
-        verdicts = verdict.compare_step(before, ours, theirs, self.sgd)
-        flips = self._flips(flipped, verdict.bands(before, ours, theirs, self.sgd), ours, theirs)
+        model.copy_weights(self.network, self.model)
+        model.copy_velocities(self.optimiser, self.their_optimiser)
+        before = trace.state(self.network, self.optimiser)
+        ours = trace.trace_scratchnet(self.network, self.optimiser, self.loss_function, *our_batch)
+        theirs, flipped = trace.trace_torch(
+            self.model, self.their_optimiser, *their_batch, sides=ours
+        )
+        twin, _ = trace.trace_torch(self.twin, self.twin_optimiser, *their_batch)
+        verdicts = verdict.compare_step(before, ours, theirs, self.optimiser)
+        flips = self._flips(
+            flipped, verdict.bands(before, ours, theirs, self.optimiser), ours, theirs
+        )
         return Step(self.steps, before, ours, theirs, verdicts, flips, twin)
 
     def _flips(self, flipped, bands, ours, theirs):
@@ -129,7 +136,7 @@ class Lockstep:
         Returns:
             two arrays (B, C, H', W'), and how far rounding can move them: the bands of both pixels.
         """
-        layers = self.mlp.layers
+        layers = self.network.layers
         pool = layers[1 + trace.layer_names(layers).index(name)]
         places = [trace.largest(pool, side) for side in (ours, theirs)]  # (B,C,H',W')
 
@@ -169,17 +176,19 @@ def main(argv=None):
         {name: default for name, default in RECIPES[options.model].items() if name in options}
         | {name: value for name, value in vars(options).items() if value is not None}
     )
-    mlp = MODELS[options.model](
+    network = MODELS[options.model](
         options.hidden,
         rng=np.random.default_rng(options.seed),
         dtype=options.dtype,
         matmul=kernel(options.matmul),
     )
-    sgd = scratchnet.SGD(mlp, options.lr, options.momentum, options.weight_decay)
-    print(report.heading(mlp, sgd, found, options))
+    sgd = scratchnet.SGD(network, options.lr, options.momentum, options.weight_decay)
+    print(report.heading(network, sgd, found, options))
 
     summary = report.Summary()
-    steps = walk(Lockstep(mlp, sgd), found, train, options.batch_size, options.seed, options.dtype)
+    steps = walk(
+        Lockstep(network, sgd), found, train, options.batch_size, options.seed, options.dtype
+    )
     # NumPy's and PyTorch's threads, each spinning while the other works, would halve the speed.
     # An overflow needs no warning beside the verdict.
     with threadpool_limits(1), np.errstate(over="ignore", invalid="ignore"):

@@ -11,15 +11,15 @@ DRIFT_STEPS = 1875  # for an epoch of MNIST; for ever, no two roundings stay tog
 FLIPS_SHOWN = 20
 
 
-def heading(mlp, sgd, found, options):
+def heading(network, optimiser, found, options):
     """Say what is compared, on what, and by which libraries."""
-    recipe = f"batches of {options.batch_size}, SGD with lr {sgd.lr}"
-    recipe += f", momentum {sgd.momentum}" if sgd.momentum else ""
-    recipe += f", weight decay {sgd.weight_decay}" if sgd.weight_decay else ""
+    recipe = f"batches of {options.batch_size}, SGD with lr {optimiser.lr}"
+    recipe += f", momentum {optimiser.momentum}" if optimiser.momentum else ""
+    recipe += f", weight decay {optimiser.weight_decay}" if optimiser.weight_decay else ""
     notice = f" ({found.notice})" if found.notice else ""
     return "\n".join(
         [
-            f"{mlp} in {options.dtype}, {recipe}",
+            f"{network} in {options.dtype}, {recipe}",
             f"by hand: NumPy {np.__version__}, matmul {options.matmul}; "
             f"beside it: PyTorch {torch.__version__}",
             f"data: {found.name}, {len(found.train.labels):,} training images{notice}",
@@ -27,11 +27,11 @@ def heading(mlp, sgd, found, options):
     )
 
 
-def table(step, sgd):
+def table(step, optimiser):
     """Show every tensor of one step: the two networks beside each other, and their own errors."""
     judge = exact.can_judge(step.ours["x"].dtype)
     if judge:
-        true = exact.exact_step(step.before, sgd, step.theirs["x"], step.theirs["labels"])
+        true = exact.exact_step(step.before, optimiser, step.theirs["x"], step.theirs["labels"])
     lines = [
         f"{f'step {step.number}':<20}{'largest':>11}{'in eps of':>16}"
         + (f"{'own error in eps':>22}" if judge else ""),

@@ -33,39 +33,39 @@ def layer_names(layers):
     return [f"{z}{i}" for z, i in zip(letters[:-1], numbers[:-1], strict=True)] + ["logits"]
 
 
-def state(mlp, sgd):
+def state(network, optimiser):
     """Return copies of the parameters {"W1": array, ...} and velocities {"vW1": array, ...}."""
-    return _short(mlp.parameters()) | _short(sgd.velocities, prefix="v")
+    return _short(network.parameters()) | _short(optimiser.velocities, prefix="v")
 
 
-def trace_scratchnet(mlp, sgd, loss_function, x, labels):
+def trace_scratchnet(network, optimiser, loss_function, x, labels):
     """Take one training step with scratchnet; return {name: array}, all of them copies."""
     trace = {"x": x.copy(), "labels": labels.copy()}
-    with _watched(mlp, trace):
-        logits = mlp.forward(x)
+    with _watched(network, trace):
+        logits = network.forward(x)
         loss, dlogits = loss_function(logits, labels)
         trace |= {"loss": np.array(loss), "dlogits": dlogits.copy()}
-        mlp.backward(dlogits)
-    trace |= _short(mlp.gradients())
-    sgd.step()
-    if sgd.momentum:
-        trace |= _short(sgd.velocities, prefix="v")
-    return trace | _short(mlp.parameters())
+        network.backward(dlogits)
+    trace |= _short(network.gradients())
+    optimiser.step()
+    if optimiser.momentum:
+        trace |= _short(optimiser.velocities, prefix="v")
+    return trace | _short(network.parameters())
 
 
 @contextmanager
-def _watched(mlp, trace):
+def _watched(network, trace):
     """Write what every layer returns into the trace, while the body runs."""
-    names = layer_names(mlp.layers)
-    for name, layer in zip(names, mlp.layers, strict=True):
+    names = layer_names(network.layers)
+    for name, layer in zip(names, network.layers, strict=True):
         layer.forward = _recording(layer.forward, trace, name)
     # What layer k returns going back is the gradient of what layer k-1 returned going forward.
-    for name, layer in zip(names, mlp.layers[1:], strict=False):
+    for name, layer in zip(names, network.layers[1:], strict=False):
         layer.backward = _recording(layer.backward, trace, f"d{name}")
     try:
         yield
     finally:
-        for layer in mlp.layers:
+        for layer in network.layers:
             vars(layer).pop("forward")  # uncovers the method of the class
             vars(layer).pop("backward", None)
 

@@ -137,13 +137,13 @@ def _steps(planted, found, pictures, model):
                 yield pair.step(our_batch, their_batch) if our_batch and their_batch else None
 
         pair = _pair(planted, model)
-        for hidden in pair.mlp.linears[:-1]:
+        for hidden in pair.network.weighted[:-1]:
             unit = (0,) if hidden.W.ndim == 4 else (slice(None), 0)
             hidden.W[unit] = hidden.b[0] = 0  # a pre-activation of exactly 0
         yield pair.step((x, labels), (torch.from_numpy(x), torch.from_numpy(labels)))
 
         pair = _pair(planted, model)
-        pair.mlp.linears[-1].W *= 1e5  # logits in the thousands, and images far apart
+        pair.network.weighted[-1].W *= 1e5  # logits in the thousands, and images far apart
         yield pair.step((x, labels), (torch.from_numpy(x), torch.from_numpy(labels)))
 
 

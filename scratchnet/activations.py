@@ -1,0 +1,88 @@
+"""Other bends than ReLU's: one that leaks, and two that level off.
+
+    LeakyReLU  __/    Tanh  from -1 __/‾‾ to 1    Sigmoid  from 0 __/‾‾ to 1
+
+Each is a layer like those of `scratchnet.layers`, element by element, for arrays of any shape.
+
+In the comments: B images in a batch, N numbers of each.
+"""
+
+import numpy as np
+
+
+class LeakyReLU:
+    """y = x where x > 0, and a little of x elsewhere, so that no unit is ever cut off for good.
+
+    The slope is 1 where x > 0 and `slope` elsewhere; at 0 we take the latter, as PyTorch does.
+    From Maas, Hannun, Ng, "Rectifier Nonlinearities Improve Neural Network Acoustic Models", 2013,
+    section 2.
+    """
+
+    def __init__(self, slope=0.01):
+        """Args: the slope below 0, between 0 and 1; ValueError otherwise."""
+        if not 0 < slope < 1:
+            raise ValueError(f"LeakyReLU({slope}): the slope must lie between 0 and 1")
+        self.slope = slope
+        self.off = np.empty(0, bool)  # no batch seen yet
+
+    def forward(self, x):
+        """Return y, of the shape and dtype of x."""
+        self.off = ~(x > 0)  # (B,N), and True for NaN
+        return np.maximum(x, x.dtype.type(self.slope) * x)  # (B,N)
+
+    def backward(self, dy):
+        """Return dx: dy where x > 0, else slope dy; ValueError if dy has not the last x's shape."""
+        _check(self, dy, self.off)
+        return dy * np.maximum(~self.off, dy.dtype.type(self.slope))  # (B,N)
+
+
+class Tanh:
+    """y = tanh(x), from -1 to 1, with the slope 1 - y²."""
+
+    def __init__(self):
+        self.y = np.empty(0)  # no batch seen yet
+
+    def forward(self, x):
+        """Return y, of the shape and dtype of x."""
+        self.y = np.tanh(x)  # (B,N)
+        return self.y
+
+    def backward(self, dy):
+        """Return dx = dy (1 - y²); ValueError if dy has not the shape of the last x."""
+        _check(self, dy, self.y)
+        return dy * (1 - self.y * self.y)  # (B,N)
+
+
+class Sigmoid:
+    """y = 1 / (1 + exp(-x)), from 0 to 1, with the slope y (1 - y)."""
+
+    def __init__(self):
+        self.y = np.empty(0)  # no batch seen yet
+
+    def forward(self, x):
+        """Return y, of the shape and dtype of x."""
+        self.y = sigmoid(x)  # (B,N)
+        return self.y
+
+    def backward(self, dy):
+        """Return dx = dy y (1 - y); ValueError if dy has not the shape of the last x."""
+        _check(self, dy, self.y)
+        return dy * (1 - self.y) * self.y  # (B,N)
+
+
+def sigmoid(x):
+    """Return 1 / (1 + exp(-x)), of the shape and dtype of x.
+
+    Where x < 0 it is exp(x) / (1 + exp(x)): no exponential overflows, and none is added to 1 and
+    lost.
+    """
+    exp = np.exp(-np.abs(x))  # in (0,1]
+    return np.where(x < 0, exp, x.dtype.type(1)) / (1 + exp)
+
+
+def _check(layer, dy, last):
+    if dy.shape != last.shape:
+        raise ValueError(
+            f"{type(layer).__name__} takes dy of shape {last.shape}, as its last output, "
+            f"not {dy.shape}"
+        )
