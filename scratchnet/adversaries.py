@@ -16,7 +16,7 @@ from itertools import pairwise
 import numpy as np
 
 from scratchnet.activations import LeakyReLU, Tanh
-from scratchnet.adam import Adam
+from scratchnet.adam import Adam, update
 from scratchnet.binary import binary_cross_entropy
 from scratchnet.layers import Linear, ReLU
 from scratchnet.network import Network
@@ -50,12 +50,14 @@ class Discriminator(Network):
 class GAN:
     """A generator and a discriminator, each with its optimiser."""
 
-    def __init__(self, generator, discriminator, lr, discriminator_lr, betas=(0.5, 0.999)):
-        """Args: the networks; the learning rate of each; betas of both `Adam`s."""
+    def __init__(
+        self, generator, discriminator, lr, discriminator_lr, betas=(0.5, 0.999), update=update
+    ):
+        """Args: the networks; the learning rate of each; betas and update of both `Adam`s."""
         self.generator, self.discriminator = generator, discriminator
         self.both = Network(generator.layers + discriminator.layers)  # from noise to logits
-        self.generator_adam = Adam(generator, lr, betas)
-        self.discriminator_adam = Adam(discriminator, discriminator_lr, betas)
+        self.generator_adam = Adam(generator, lr, betas, update=update)
+        self.discriminator_adam = Adam(discriminator, discriminator_lr, betas, update=update)
 
     def tell_apart(self, real, noise):
         """Take a step of the discriminator on real (B, 784) and fake images; return the loss."""

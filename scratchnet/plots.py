@@ -280,3 +280,34 @@ def importance(shares, n_trials):
     ax.set_xlabel("importance (%)")
     ax.spines[["top", "right"]].set_visible(False)
     return figure
+
+
+def duel(history):
+    """Show the losses of two adversaries, and how many of the generated digits a judge recognises.
+
+    Args:
+        history: one dict an epoch with `epoch`, `discriminator_loss`, `generator_loss` and
+            `recognised`, in [0, 1] or None where nobody judged.
+    """
+    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    loss_ax, judge_ax = figure.subplots(1, 2)
+    epochs = [row["epoch"] for row in history]
+    for name, colour, style in (("discriminator", BLUE, "o-"), ("generator", ORANGE, "s--")):
+        losses = [row[f"{name}_loss"] for row in history]
+        loss_ax.plot(epochs, losses, style, color=colour, ms=4, label=name)
+    loss_ax.axhline(np.log(2), color="black", lw=0.8, ls=":", label="told apart by tossing a coin")
+    loss_ax.set(title="Loss", xlabel="epoch", ylabel="cross-entropy (nats)", ylim=(0, None))
+    loss_ax.legend(frameon=False)
+    judged = [row for row in history if row["recognised"] is not None]
+    if judged:
+        shares = [100 * row["recognised"] for row in judged]
+        judge_ax.plot([row["epoch"] for row in judged], shares, "o-", color=RED, ms=4)
+    else:
+        judge_ax.text(0.5, 0.5, "nobody judged", ha="center", transform=judge_ax.transAxes)
+    judge_ax.set(title="Generated digits that the judge is sure of", xlabel="epoch")
+    judge_ax.set(ylabel="recognised (%)", ylim=(0, 100))
+    for ax in (loss_ax, judge_ax):
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+        ax.grid(alpha=0.3)
+        ax.spines[["top", "right"]].set_visible(False)
+    return figure

@@ -22,21 +22,9 @@ from scipy import ndimage
 from scratchnet import checkpoint, cli
 from scratchnet.data import DataError, to_unit_interval
 from scratchnet.loss import softmax
-from scratchnet.models import MODELS
-from scratchnet.run import load_run
+from scratchnet.recogniser import load_network
 
 LARGEST = 1000  # pixels on a side; a photograph has no more to say about one digit
-
-
-def load_network(path):
-    """Return the trained network of a checkpoint; CheckpointError if there is none."""
-    tensors, state = load_run(path)
-    config = state["config"]
-    # every weight drawn here is replaced
-    network = MODELS[config["model"]](config["hidden"], rng=np.random.default_rng(0))
-    weights = {name: array for name, array in tensors.items() if not name.startswith("velocity.")}
-    checkpoint.restore(dict(network.parameters()), weights, path)
-    return network
 
 
 def read_image(path):

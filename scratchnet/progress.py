@@ -31,6 +31,11 @@ class GracefulStop:
         for signum, handler in self.previous.items():
             signal.signal(signum, handler)
 
+    def honour(self):
+        """Raise StoppedBetweenBatches if a stop was asked for."""
+        if self.signum:
+            raise StoppedBetweenBatches(self.signum)
+
     def _ask(self, signum, _):
         self.__exit__()
         self.signum = signum
@@ -80,17 +85,24 @@ class Progress:
                 yield piece
                 # here the body of the caller's loop is through, and the weights are whole
                 self.seconds = time.perf_counter() - begin
-                if self.stop.signum:
-                    raise StoppedBetweenBatches(self.stop.signum)
+                self.stop.honour()
 
     def record(self, loss, n_images):
         """Count the mean loss of a batch of n_images; raise NumericError if it is not finite."""
+        self.count({"": loss}, n_images)
+
+    def count(self, losses, n_images):
+        """The same for {title: loss}, of which the first is summed up."""
         self.batch += 1
-        if not math.isfinite(loss):
-            raise NumericError(f"the loss is {loss} at {self.title}, step {self.batch}")
-        self.loss_sum += float(loss) * n_images
+        for name, loss in losses.items():
+            if not math.isfinite(loss):
+                loss = f"the loss {name} is {loss}" if name else f"the loss is {loss}"
+                raise NumericError(f"{loss} at {self.title}, step {self.batch}")
+        self.loss_sum += float(next(iter(losses.values()))) * n_images
         self.bar.update(n_images)
-        if not self.bar.disable:
-            self.bar.set_postfix_str(f"loss {loss:.4f}", refresh=False)
-        if self.batch % self.log_interval == 0 or self.batch == self.n_batches:
-            tqdm.write(f"{self.title}, Step [{self.batch}/{self.n_batches}], Loss: {loss:.4f}")
+        last = self.batch % self.log_interval == 0 or self.batch == self.n_batches
+        if last or not self.bar.disable:
+            shown = ", ".join(f"{name} {loss:.4f}".strip() for name, loss in losses.items())
+            self.bar.set_postfix_str(f"loss {shown}", refresh=False)
+        if last:
+            tqdm.write(f"{self.title}, Step [{self.batch}/{self.n_batches}], Loss: {shown}")

@@ -18,31 +18,10 @@ from tqdm import tqdm
 from scratchnet import checkpoint, cli, data
 from scratchnet.degrade import DEGRADATIONS, degrade
 from scratchnet.metrics import accuracy
-from scratchnet.predict import load_network
-from scratchnet.run import load_run
+from scratchnet.recogniser import load_network
 from scratchnet.train import evaluate
 
 CLEAN = ("clean", 0)
-
-
-def load_models(names, dataset):
-    """Return {name: network} for folders of runs or their checkpoints.
-
-    Raises:
-        CheckpointError: not a checkpoint, or of a network trained on other data: the test images
-            may be among those.
-    """
-    networks = {}
-    for name in names:
-        path = Path(name) / "model.safetensors" if Path(name).is_dir() else Path(name)
-        _, state = load_run(path)
-        if state["config"]["data"]["sha256"] != dataset.sha256:
-            raise checkpoint.CheckpointError(
-                f"{path} was trained on other data ({state['config']['data']['name']}) than those "
-                f"from {dataset.origin}; name their folder with --data-dir"
-            )
-        networks[name] = load_network(path)
-    return networks
 
 
 def degraded(images, seed):
@@ -95,7 +74,7 @@ def main(argv=None):
     """Run the command; the errors it raises are those that `cli.run` knows."""
     options = parse(argv)
     dataset = data.load(options.dataset, options.data_dir)
-    networks = load_models(options.model, dataset)
+    networks = {name: load_network(name, dataset) for name in options.model}
     test, names = dataset.test, list(networks)
     print(f"data    {dataset.name}: {len(test.labels):,} test images, from {dataset.origin}")
     if dataset.notice:

@@ -11,7 +11,6 @@ import errno
 import io
 import json
 import platform
-import re
 import shlex
 import signal
 import tempfile
@@ -24,27 +23,8 @@ import numpy as np
 from tqdm import tqdm
 
 from scratchnet import __version__, checkpoint, cli
-from scratchnet.data import to_unit_interval
-from scratchnet.models import MODELS
+from scratchnet.progress import StoppedBetweenBatches
 
-# These options decide the weights, bit for bit: a resumed run takes them from its checkpoint.
-DECISIVE = (
-    "model",
-    "batch_size",
-    "lr",
-    "lr_decay",
-    "momentum",
-    "weight_decay",
-    "hidden",
-    "seed",
-    "val_size",
-    "augment",
-)
-# Checkpoints from before there were these options mean:
-BEFORE_THEM = {"model": "mlp", "lr_decay": 1.0, "augment": False}
-# These a resumed run takes over too, but may be told otherwise.
-INHERITED = ("epochs", "engine", "matmul", "threads")
-HISTORY = ("epoch", "train_loss", "val_loss", "val_accuracy", "seconds", "images_per_second")
 LIBRARIES = ("numpy", "numba", "matplotlib", "mlxtend", "pooch", "safetensors")
 
 
@@ -74,80 +54,64 @@ def run_folder(options):
         raise BlockingIOError(errno.EAGAIN, "in use by another run", str(folder)) from None
 
 
-def load_run(path):
-    """Return the (tensors, state) of a checkpoint that a `Run` saved.
-
-    Raises:
-        CheckpointError: as `checkpoint.load`; it is no run's; or its weights are not those of the
-            network it names, for which no memory is taken then.
-    """
-    tensors, state = checkpoint.load(path)
-    if not _is_run(state):
-        raise checkpoint.CheckpointError(f"{path} is no checkpoint of a training run")
-    state["config"] = config = BEFORE_THEM | state["config"]
-    convolutions = sum(bool(re.fullmatch(r"conv\d+\.W", name)) for name in tensors)
-    n_in = None  # of the first dense layer: what those before it make of the pixels
-    for i, n_out in enumerate((*config["hidden"], 10), start=convolutions + 1):
-        if (name := f"linear{i}.W") not in tensors:
-            raise checkpoint.CheckpointError(f"{path} is of another network: {name} is missing")
-        shape = tensors[name].shape
-        wanted = (*shape[:1], n_out) if n_in is None else (n_in, n_out)
-        if shape != wanted:
-            raise checkpoint.CheckpointError(
-                f"{path} is of another network: {name} is {shape}, {wanted} by its widths"
-            )
-        n_in = n_out
-    return tensors, state
-
-
-def _is_run(state):
-    """Whether the state of a checkpoint is what `Run.save` writes, as far as it is relied upon."""
-    config, epoch, under_way = (state.get(name) for name in ("config", "epoch", "under_way"))
-    if not isinstance(config, dict) or type(epoch) is not int:
-        return False
-    config = BEFORE_THEM | config
-    hidden, trained_on = config.get("hidden"), config.get("data")
-    return (
-        config.keys() >= {*DECISIVE, *INHERITED}
-        and config["model"] in list(MODELS)
-        and isinstance(hidden, list)
-        and all(type(width) is int and width > 0 for width in hidden)
-        and isinstance(trained_on, dict)
-        and trained_on.keys() >= {"name", "sha256"}
-        and isinstance(under_way, dict)
-        and under_way.keys() == {"batch", "loss_sum", "seconds"}
-        and all(type(number) in (int, float) for number in under_way.values())
-    )
-
-
 class Run:
-    """A network in training, and the files that remember it.
+    """A training under way, and the files that remember it.
+
+    A kind of run says by these constants what it is made of, and by `arrays` what it learns.
 
     Attributes:
         epoch: the one under way, counted from 1; one past the last when all are done.
-        under_way: how far that epoch is: batches, sum of losses, seconds.
+        under_way: how far that epoch is: what its progress counts, by name.
         history: a dict with the keys HISTORY for each finished epoch.
     """
 
-    def __init__(self, folder, network, optimiser, options, dataset):
+    COMMAND = ""  # what `python -m` starts
+    # These options decide the weights, bit for bit: a resumed run takes them from its checkpoint.
+    DECISIVE = ()
+    # These a resumed run takes over too, but may be told otherwise.
+    INHERITED = ()
+    HISTORY = ()
+    COUNTED = ("batch", "loss_sum", "seconds")
+
+    def __init__(self, folder, options, dataset):
         self.folder = folder
         self.model = folder / "model.safetensors"
-        self.network = network
-        self.optimiser = optimiser
         self.options = options
         self.dataset = dataset
         self.epoch = 1
-        self.under_way = {"batch": 0, "loss_sum": 0.0, "seconds": 0.0}
+        self.under_way = self._nothing_yet()
         self.history = []
 
     @property
     def arrays(self):
         """Every array that training changes, under its name in the checkpoint."""
-        velocities = {f"velocity.{name}": v for name, v in self.optimiser.velocities}
-        return dict(self.network.parameters()) | velocities
+        raise NotImplementedError
+
+    @classmethod
+    def recorded(cls, state, given):
+        """Return the options that a resumed run takes from its checkpoint's `state`, if any.
+
+        Raises:
+            CheckpointError: an option `given` on the command line says otherwise.
+        """
+        if state is None:
+            return {}
+        config = state["config"]
+        contradictions = [
+            f"--{name.replace('_', '-')} {given[name]} (there {config[name]})"
+            for name in cls.DECISIVE
+            if name in given and given[name] != config[name]
+        ]
+        if contradictions:
+            raise checkpoint.CheckpointError(
+                f"{given['resume']} was trained otherwise than with {', '.join(contradictions)}"
+            )
+        name = config["data"]["name"]
+        dataset = {"dataset": name} if name != "custom" else {}
+        return {name: config[name] for name in cls.DECISIVE + cls.INHERITED} | dataset
 
     def resume(self, tensors, state):
-        """Take over what `load_run` returned, and the history that lies beside it.
+        """Take over what the checkpoint holds, and the history that lies beside it.
 
         Raises:
             CheckpointError: of other data or another network, or beside a damaged history.
@@ -165,35 +129,46 @@ class Run:
             raise cli.UsageError(f"--epochs {asked}: {path} has done {done} epochs already")
         print(f"resume  {path}: {done} of {asked} epochs done")
         self.epoch, self.under_way = state["epoch"], state["under_way"]
-        history = read_history(path.with_name("history.csv"))
+        history = read_history(path.with_name("history.csv"), self.HISTORY)
         self.history = [row for row in history if row["epoch"] < self.epoch]
 
-    def pause(self, progress):
-        """Save an epoch that was stopped where `progress` stands; NumericError as below."""
-        self._check_finite()
-        self.under_way = {name: getattr(progress, name) for name in self.under_way}
-        self._save()
+    @contextlib.contextmanager
+    def saved_where_stopped(self, progress):
+        """Within `with`, a stop between two batches saves the epoch where `progress` stands.
 
-    def end_epoch(self, progress, val_loss, val_accuracy):
-        """Print and save a finished epoch; NumericError, and nothing saved, for broken weights."""
+        Raises:
+            StoppedBetweenBatches: that happened.
+            cli.NumericError: broken weights, and nothing saved.
+        """
+        try:
+            yield
+        except StoppedBetweenBatches:
+            self.check_finite()
+            self.under_way = {name: getattr(progress, name) for name in self.COUNTED}
+            self._save()
+            raise
+
+    def close_epoch(self, progress, scores, text):
+        """Print and save a finished epoch; cli.NumericError, and nothing saved, for broken weights.
+
+        Args:
+            scores: the row of history, but for its number, seconds and images_per_second.
+            text: the same for the eye.
+        """
         row = {
             "epoch": self.epoch,
-            "train_loss": progress.loss_sum / progress.n_images,
-            "val_loss": val_loss,
-            "val_accuracy": val_accuracy,
+            **scores,
             "seconds": round(progress.seconds, 3),
             "images_per_second": round(progress.n_images / progress.seconds),
         }
-        line = f"{progress.title}: training loss {row['train_loss']:.4f}"
-        if val_loss is not None:
-            line += f", validation loss {val_loss:.4f}, accuracy {val_accuracy:.2%}"
-        tqdm.write(f"{line}, {row['seconds']:.1f} s, {row['images_per_second']:,} images/s")
-        self._check_finite()
+        speed = f"{row['seconds']:.1f} s, {row['images_per_second']:,} images/s"
+        tqdm.write(f"{progress.title}: {text}, {speed}")
+        self.check_finite()
         # Before the checkpoint: killed in between, the epoch is run again, and no row is missing.
         self.history.append(row)
-        self._write("history.csv", format_history(self.history))
+        self._write("history.csv", format_history(self.history, self.HISTORY))
         self.epoch += 1
-        self.under_way = {"batch": 0, "loss_sum": 0.0, "seconds": 0.0}
+        self.under_way = self._nothing_yet()
         self._save()
 
     def write_config(self):
@@ -219,32 +194,26 @@ class Run:
             "metrics.json", {"dataset": self.dataset.name, **scores, "train_seconds": seconds}
         )
 
-    def write_figures(self, train, probabilities, counts):
-        """Draw all figures, for the test images' probabilities (N, 10) and the counts (10, 10)."""
-        from scratchnet import plots  # matplotlib takes longer to import than an epoch's tenth
+    def check_finite(self):
+        """Raise cli.NumericError if an array of what is learned is no longer finite."""
+        for name, array in self.arrays.items():
+            if not np.isfinite(array).all():
+                raise cli.NumericError(f"{name} is no longer finite in epoch {self.epoch}")
 
-        test = self.dataset.test
-        (self.folder / "figures").mkdir(exist_ok=True)
-        first = self.network.weighted[0].W
-        for name, figure in {
-            "samples": plots.samples(train.images, train.labels),
-            "curves": plots.curves(self.history),
-            "confusion": plots.confusion(counts),
-            "mistakes": plots.mistakes(test.images, test.labels, probabilities),
-            **(self._cnn_figures(plots) if first.ndim == 4 else {"weights": plots.weights(first)}),
-        }.items():
-            plots.save(figure, self.folder / "figures" / f"{name}.png")
+    @contextlib.contextmanager
+    def ends_explained(self):
+        """Within `with`, a stop or a numeric error says what of the run is left, and what to do."""
+        try:
+            yield
+        except StoppedBetweenBatches as stopped:
+            raise cli.Stopped(stopped.signum, self._where_it_stopped(stopped.signum)) from None
+        except cli.NumericError as error:
+            kept = f"{self.model} holds the last good epoch"
+            left = kept if self.model.exists() else "nothing saved"
+            raise cli.NumericError(f"{error}; try a lower --lr; {left}") from None
 
-    def _cnn_figures(self, plots):
-        image = self.dataset.test.images[0]  # (28,28)
-        maps = self.network.feature_maps(to_unit_interval(image[None]))
-        return {
-            "filters": plots.filters(self.network.weighted[0].W),
-            "features": plots.feature_maps(image, maps),
-        }
-
-    def where_it_stopped(self, signum):
-        command = ["python", "-m", "scratchnet.train", "--resume", str(self.model)]
+    def _where_it_stopped(self, signum):
+        command = ["python", "-m", self.COMMAND, "--resume", str(self.model)]
         if self.options.data_dir:
             command += ["--data-dir", self.options.data_dir]
         return (
@@ -252,16 +221,11 @@ class Run:
             f"{self.under_way['batch']} batches done; go on with {shlex.join(command)}"
         )
 
-    def last_good(self):
-        return f"{self.model} holds the last good epoch" if self.model.exists() else "nothing saved"
-
-    def _check_finite(self):
-        for name, array in self.arrays.items():
-            if not np.isfinite(array).all():
-                raise cli.NumericError(f"{name} is no longer finite in epoch {self.epoch}")
+    def _nothing_yet(self):
+        return {name: 0 if name == "batch" else 0.0 for name in self.COUNTED}
 
     def _save(self):
-        config = {name: getattr(self.options, name) for name in DECISIVE + INHERITED}
+        config = {name: getattr(self.options, name) for name in self.DECISIVE + self.INHERITED}
         config["data"] = {"name": self.dataset.name, "sha256": self.dataset.sha256}
         state = {"config": config, "epoch": self.epoch, "under_way": self.under_way}
         checkpoint.save(self.model, self.arrays, state)
@@ -273,16 +237,32 @@ class Run:
         self._write(name, (json.dumps(content, indent=2) + "\n").encode())
 
 
-def format_history(history):
-    """Return the bytes of history.csv; what was not measured (None) is an empty field."""
+def is_state(state, kind):
+    """Whether the state of a checkpoint is what that kind of `Run` saves, as far as is generic."""
+    config, epoch, under_way = (state.get(name) for name in ("config", "epoch", "under_way"))
+    if not isinstance(config, dict) or type(epoch) is not int:
+        return False
+    trained_on = config.get("data")
+    return (
+        config.keys() >= {*kind.DECISIVE, *kind.INHERITED}
+        and isinstance(trained_on, dict)
+        and trained_on.keys() >= {"name", "sha256"}
+        and isinstance(under_way, dict)
+        and under_way.keys() == set(kind.COUNTED)
+        and all(type(number) in (int, float) for number in under_way.values())
+    )
+
+
+def format_history(history, columns):
+    """Return the bytes of a CSV file; what was not measured (None) is an empty field."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, HISTORY, lineterminator="\n")
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
     writer.writeheader()
     writer.writerows(history)
     return text.getvalue().encode()
 
 
-def read_history(path):
+def read_history(path, columns):
     """Return the rows of history.csv as `format_history` took them; none if there is no file.
 
     Raises:
@@ -294,12 +274,12 @@ def read_history(path):
     try:
         with path.open(newline="") as file:
             rows = csv.DictReader(file)
-            if tuple(rows.fieldnames or ()) != HISTORY:
+            if tuple(rows.fieldnames or ()) != columns:
                 raise ValueError("another header")
             return [
                 {
                     name: None if row[name] == "" else (int if name in whole else float)(row[name])
-                    for name in HISTORY
+                    for name in columns
                 }
                 for row in rows
             ]

@@ -13,13 +13,14 @@ import math
 import numpy as np
 import threadpoolctl
 
-from scratchnet import checkpoint, cli, data
+from scratchnet import cli, data
 from scratchnet.loss import softmax, softmax_cross_entropy
 from scratchnet.metrics import accuracy, confusion_matrix
 from scratchnet.models import MODELS, RECIPES
 from scratchnet.optim import SGD
-from scratchnet.progress import GracefulStop, Progress, StoppedBetweenBatches
-from scratchnet.run import DECISIVE, INHERITED, Run, load_run, run_folder
+from scratchnet.progress import GracefulStop, Progress
+from scratchnet.recogniser import RecogniserRun, load_recogniser
+from scratchnet.run import run_folder
 
 DEFAULTS = {
     "model": "mlp",
@@ -138,18 +139,14 @@ def fit(run, train, validation):
                 stop,
                 **run.under_way,
             )
-            try:
+            with run.saved_where_stopped(progress):
                 go_around(epoch, progress)
-            except StoppedBetweenBatches:
-                run.pause(progress)
-                raise
             val_loss, val_accuracy = None, None
             if len(x_val):
                 val_loss, p = evaluate(run.network, x_val, validation.labels)
                 val_accuracy = accuracy(p.argmax(axis=1), validation.labels)
             run.end_epoch(progress, val_loss, val_accuracy)
-            if stop.signum:
-                raise StoppedBetweenBatches(stop.signum)
+            stop.honour()
 
 
 def main(argv=None):
@@ -159,8 +156,8 @@ def main(argv=None):
         given = read_config(given["config"]) | given
     if "resume" in given and given.get("dry_run"):
         raise cli.UsageError("--dry-run begins anew; it takes no --resume")
-    tensors, state = load_run(given["resume"]) if "resume" in given else (None, None)
-    chosen = DEFAULTS | recorded(state, given) | given
+    tensors, state = load_recogniser(given["resume"]) if "resume" in given else (None, None)
+    chosen = DEFAULTS | RecogniserRun.recorded(state, given) | given
     options = argparse.Namespace(**RECIPES[chosen["model"]] | chosen)
     if options.model != "mlp" and options.engine == "fused":
         raise cli.UsageError(f"--engine fused trains an mlp only, no {options.model}")
@@ -174,46 +171,59 @@ def main(argv=None):
     optimiser = SGD(network, options.lr, options.momentum, options.weight_decay)
 
     with run_folder(options) as folder, threadpoolctl.threadpool_limits(options.threads, "blas"):
-        run = Run(folder, network, optimiser, options, dataset)
+        run = RecogniserRun(folder, network, optimiser, options, dataset)
         introduce(run, train, validation)
         if state:
             run.resume(tensors, state)
         run.write_config()
-        try:
+        with run.ends_explained():
             fit(run, train, validation)
             finish(run, train)
-        except StoppedBetweenBatches as stopped:
-            raise cli.Stopped(stopped.signum, run.where_it_stopped(stopped.signum)) from None
-        except cli.NumericError as error:
-            raise cli.NumericError(f"{error}; try a lower --lr; {run.last_good()}") from None
 
 
 def introduce(run, train, validation):
     """Print what is about to happen: the data, the network, the kernel, the folder."""
     dataset, options = run.dataset, run.options
+    introduce_data(
+        dataset,
+        f"{len(train.labels):,} training, {len(validation.labels):,} validation and "
+        f"{len(dataset.test.labels):,} test images",
+    )
+    if options.augment:
+        print("        anew in each epoch: as they are, or degraded mildly in one of six ways")
+    print(f"net     {run.network}, float32, ReLU between")
+    print_parameters(run.network)
+    introduce_machine(run)
+
+
+def introduce_data(dataset, amounts):
+    """Print whose images these are, so many, and from where."""
     titles = {
         "mnist": "MNIST",
         "sample": "a SAMPLE of MNIST, not the full set",
         "custom": "NOT MNIST",
     }
-    print(
-        f"data    {titles[dataset.name]}: {len(train.labels):,} training, "
-        f"{len(validation.labels):,} validation and {len(dataset.test.labels):,} test images, "
-        f"from {dataset.origin}"
-    )
+    print(f"data    {titles[dataset.name]}: {amounts}, from {dataset.origin}")
     if dataset.notice:
         print(f"        {dataset.notice}")
-    if options.augment:
-        print("        anew in each epoch: as they are, or degraded mildly in one of six ways")
-    print(f"net     {run.network}, float32, ReLU between")
-    weighted = run.network.weighted
-    shapes = [f"{' x '.join(map(str, layer.W.shape))} + {len(layer.b)}" for layer in weighted]
+
+
+def print_parameters(network):
+    """Print the shapes of a network's weights and biases, a line a layer, and their number."""
+    shapes = [
+        f"{' x '.join(map(str, layer.W.shape))} + {len(layer.b)}" for layer in network.weighted
+    ]
     width = 1 + max(map(len, shapes))
-    for i, (layer, shape) in enumerate(zip(weighted, shapes, strict=True), start=1):
+    for i, (layer, shape) in enumerate(zip(network.weighted, shapes, strict=True), start=1):
         size = layer.W.size + layer.b.size
         print(f"        {layer.name + str(i):<7}  {shape:>{width}}  {size:>9,} parameters")
-    total = sum(array.size for _, array in run.network.parameters())
+    total = sum(array.size for _, array in network.parameters())
     print(f"        {'':>7}  {'':>{width}}  {total:>9,} in all")
+
+
+def introduce_machine(run):
+    """Print by which kernel the run multiplies, and where its files will lie."""
+    options = run.options
     print(f"kernel  {options.matmul} ({library(options.matmul)}), threads: {options.threads}")
     print(f"run     {run.folder}{' (a dry run: removed at the end)' if options.dry_run else ''}")
 
@@ -233,6 +243,11 @@ def finish(run, train):
     print("        rows: true digit; columns: predicted")
     for digit, row in enumerate([range(10), *counts], start=-1):
         print(f"     {digit if digit >= 0 else ' '}  " + "".join(f"{count:6}" for count in row))
+    list_files(run)
+
+
+def list_files(run):
+    """Print what the run has left, unless it is a dry one."""
     if not run.options.dry_run:
         names = sorted(path.name for path in run.folder.iterdir() if path.name[0] != ".")
         print(f"files   {', '.join(names)} in {run.folder}")
@@ -277,28 +292,6 @@ def split(dataset, options):
         options.epochs = 1
         train = data.Split(train.images[: options.batch_size], train.labels[: options.batch_size])
     return train, validation
-
-
-def recorded(state, given):
-    """Return the options that a resumed run takes from its checkpoint's `state`.
-
-    Raises:
-        CheckpointError: an option `given` on the command line says otherwise.
-    """
-    if state is None:
-        return {}
-    config = state["config"]
-    contradictions = [
-        f"--{name.replace('_', '-')} {given[name]} (there {config[name]})"
-        for name in DECISIVE
-        if name in given and given[name] != config[name]
-    ]
-    if contradictions:
-        raise checkpoint.CheckpointError(
-            f"{given['resume']} was trained otherwise than with {', '.join(contradictions)}"
-        )
-    dataset = {"dataset": config["data"]["name"]} if config["data"]["name"] != "custom" else {}
-    return {name: config[name] for name in DECISIVE + INHERITED} | dataset
 
 
 def read_config(path):

@@ -14,6 +14,7 @@ from PIL import Image, ImageOps
 from scratchnet import predict
 from scratchnet.data import DataError, to_unit_interval
 from scratchnet.loss import softmax
+from scratchnet.recogniser import load_network
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +29,7 @@ def model(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def network(model):
-    return predict.load_network(model)
+    return load_network(model)
 
 
 def read(network, images):

@@ -9,7 +9,7 @@ from PIL import Image
 
 from scratchnet import data
 from scratchnet.degrade import DEGRADATIONS, degrade
-from scratchnet.predict import load_network
+from scratchnet.recogniser import load_network
 
 ALL = [("clean", 0)] + [(name, s) for name, d in DEGRADATIONS.items() for s in d.strengths]
 

@@ -19,7 +19,7 @@ import scratchnet.train
 from scratchnet import MLP, SGD, checkpoint, cli, data, softmax_cross_entropy
 from scratchnet.degrade import augmented
 from scratchnet.kernels import LADDER
-from scratchnet.run import BEFORE_THEM
+from scratchnet.recogniser import BEFORE_THEM
 
 FIGURES = ("samples", "curves", "confusion", "mistakes", "weights")
 # Small and quick, with a last batch that is smaller than the others, and every kind of state.
@@ -90,7 +90,7 @@ class TestARun:
         assert float(rows[2]["train_loss"]) < float(rows[0]["train_loss"])
 
     def test_leaves_the_scores_of_the_weights_it_saved(self, finished, digits_folder):
-        from scratchnet.predict import load_network
+        from scratchnet.recogniser import load_network
 
         metrics = json.loads((finished[0] / "metrics.json").read_text())
         network = load_network(finished[0] / "model.safetensors")

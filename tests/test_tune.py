@@ -16,6 +16,7 @@ from conftest import ROOT, rows_of, run_module
 from PIL import Image
 
 from scratchnet import cli, data, trials, tune
+from scratchnet.recogniser import RecogniserRun
 from scratchnet.run import read_history
 from scratchnet.trials import DONE, Worker, open_study
 
@@ -81,7 +82,10 @@ class TestASearch:
         assert shown.returncode == 0, shown.stderr
         complete = [row for row in table(searched[0]) if row["state"] == "complete"]
         found = max(float(row["validation_accuracy"]) for row in complete)
-        assert read_history(tmp_path / "history.csv")[-1]["val_accuracy"] == found
+        assert (
+            read_history(tmp_path / "history.csv", RecogniserRun.HISTORY)[-1]["val_accuracy"]
+            == found
+        )
         options = json.loads((tmp_path / "config.json").read_text())["options"]
         assert options | json.loads(best.read_text()) == options | {"val_size": 0}
 

@@ -1,0 +1,81 @@
+"""How good generated digits are, by a measure that is not the eye: a trained network reads them.
+
+    images ──recogniser──┬──> probabilities ──> how many is it sure of, and as which digits?
+                         └──> features ───────> how far are they from those of real digits?
+
+A generator that draws one perfect 7 again and again passes the first question; the digits it leaves
+out and the distance give it away.
+
+In the comments: N images, F features of each.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from scratchnet.data import to_unit_interval
+from scratchnet.loss import softmax
+
+SURE = 0.9  # a digit counts as recognised from this probability on
+
+
+class Verdict(NamedTuple):
+    """What a recogniser thinks of some images."""
+
+    recognised: float  # the share of the images that it is sure of
+    digits: list  # the share of the images that it is sure are a 0, a 1, ..., a 9
+    distance: float  # the Fréchet distance of their features from those of the real images
+
+
+class Judge:
+    """A trained recogniser, and its features of real images to compare with."""
+
+    def __init__(self, network, real):
+        """Args: a scratchnet network from 784 pixels to 10 digits; uint8 images (N, 28, 28)."""
+        self.network = network
+        self.real, _ = self._look_at(real)  # (N,F)
+
+    def __call__(self, images):
+        """Return the Verdict on uint8 images (N, 28, 28)."""
+        features, probabilities = self._look_at(images)  # (N,F), (N,10)
+        sure = probabilities.max(axis=1) > SURE  # (N,)
+        counts = np.bincount(probabilities[sure].argmax(axis=1), minlength=10)  # (10,)
+        shares = (counts / len(images)).tolist()
+        return Verdict(float(sure.mean()), shares, frechet_distance(features, self.real))
+
+    def recognised(self, images):
+        """Return the share of the uint8 images (N, 28, 28) that it is sure of."""
+        _, probabilities = self._look_at(images)  # (N,10)
+        return float((probabilities.max(axis=1) > SURE).mean())
+
+    def _look_at(self, images):
+        """Return the features (N, F), which enter the last layer, and the probabilities (N, 10)."""
+        last, parts = self.network.weighted[-1], []
+        for i in range(0, len(images), 1000):
+            logits = self.network.forward(to_unit_interval(images[i : i + 1000]))
+            parts.append((last.x, softmax(logits)))
+        features, probabilities = zip(*parts, strict=True)
+        return np.concatenate(features), np.concatenate(probabilities)
+
+
+def frechet_distance(a, b):
+    """Return the squared Fréchet distance of two normal distributions fitted to a and b.
+
+    With means m and covariances C (Heusel et al., "GANs Trained by a Two Time-Scale Update Rule
+    Converge to a Local Nash Equilibrium", 2017, section 4, on features of another network):
+
+        |m_a - m_b|² + trace(C_a + C_b - 2 (C_a C_b)^½)
+
+    C_a C_b has the eigenvalues of S C_b S with the symmetric root S of C_a, and the trace of its
+    root is the sum of their roots.
+
+    Args:
+        a, b: features (N, F) and (M, F), both N and M at least 2.
+    """
+    a, b = a.astype(np.float64), b.astype(np.float64)
+    cov_a, cov_b = np.cov(a, rowvar=False), np.cov(b, rowvar=False)  # (F,F)
+    values, vectors = np.linalg.eigh(cov_a)  # (F,), (F,F)
+    root = vectors * np.sqrt(values.clip(0)) @ vectors.T  # (F,F)
+    common = np.linalg.eigvalsh(root @ cov_b @ root).clip(0)  # (F,); below 0 by rounding only
+    apart = a.mean(axis=0) - b.mean(axis=0)  # (F,)
+    return float(apart @ apart + np.trace(cov_a) + np.trace(cov_b) - 2 * np.sqrt(common).sum())

@@ -1,0 +1,36 @@
+"""Adam's update as one loop: what `scratchnet.adam` has in NumPy, compiled.
+
+NumPy walks through the arrays a dozen times, an operation at a time, and through memory, as they
+are larger than the caches. Here each number is loaded and stored once.
+"""
+
+import numpy as np
+
+from scratchnet.kernels.compiling import compiled
+from scratchnet.kernels.operands import FLOAT32, FLOAT64
+
+
+def update(p, g, m, v, lr, root, betas, eps):
+    """As `scratchnet.adam.update`; ValueError for arrays that differ in shape or dtype.
+
+    They are float32 or float64, and those that change are contiguous.
+    """
+    changed = (p, m, v)
+    if p.dtype not in (FLOAT32, FLOAT64) or any(
+        (array.shape, array.dtype) != (p.shape, p.dtype) for array in (g, m, v)
+    ):
+        found = ", ".join(f"{array.dtype} {array.shape}" for array in (p, g, m, v))
+        raise ValueError(f"float32 or float64 arrays of one shape are needed, not {found}")
+    if not all(array.flags.c_contiguous and array.flags.writeable for array in changed):
+        raise ValueError("p, m and v must be contiguous and writable")
+    rows = [array.reshape(-1) for array in (p, np.require(g, None, "CW"), m, v)]  # (P,) each
+    rates = (p.dtype.type(rate) for rate in (lr, root, 1 - betas[0], betas[1], 1 - betas[1], eps))
+    _update(*rows, *rates)
+
+
+@compiled(error_model="numpy")  # like NumPy it divides by 0 without a test, so vectors can be used
+def _update(p, g, m, v, lr, root, share, kept, taken, eps):
+    for i in range(p.size):
+        m[i] += share * (g[i] - m[i])
+        v[i] = kept * v[i] + taken * (g[i] * g[i])
+        p[i] -= lr * m[i] / (np.sqrt(v[i]) / root + eps)
