@@ -48,7 +48,7 @@ def write_atomically(path, content):
 def save(path, tensors, state):
     """Write the arrays {name: array} and the JSON-able dict `state`; OSError as above."""
     # safetensors writes the memory as it lies: anything but C order would come back scrambled
-    tensors = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
+    tensors = {name: np.asarray(array, order="C") for name, array in tensors.items()}
     text = json.dumps({"format": FORMAT, **state}, sort_keys=True)
     metadata = {METADATA_KEY: _digest(tensors, text) + text}
     write_atomically(path, safetensors.numpy.save(tensors, metadata))

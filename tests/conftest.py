@@ -77,6 +77,16 @@ def small_run(digits_folder, tmp_path_factory):
     return out
 
 
+@pytest.fixture(scope="session")
+def reader(digits_folder, tmp_path_factory):
+    """A finished run of a network that is sure of most of these digits."""
+    out = tmp_path_factory.mktemp("reader") / "run"
+    options = ("--epochs", 30, "--hidden", 32, "--lr", 0.5, "--batch-size", 10, "--no-plots")
+    shown = run_module("scratchnet.train", "--data-dir", digits_folder, "--out", out, *options)
+    assert shown.returncode == 0, shown.stderr
+    return out
+
+
 @pytest.fixture
 def trained(small_run, tmp_path):
     """A copy of the small run, for the test to do with as it likes."""

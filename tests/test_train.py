@@ -250,9 +250,9 @@ class TestARun:
         assert (folder / "metrics.json").exists()
 
 
-def interrupt(folder, out, signum, after, *options):
+def interrupt(folder, out, signum, after, *options, module="scratchnet.train"):
     """Start a run, send it the signal once it has printed a line that contains `after`."""
-    command = [sys.executable, "-m", "scratchnet.train", "--data-dir", folder, "--out", out]
+    command = [sys.executable, "-m", module, "--data-dir", folder, "--out", out]
     command += ["--log-interval", 1, *options]
     with subprocess.Popen(
         [str(word) for word in command],
