@@ -7,7 +7,7 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from benchmarks import accuracy, cnn, gemm, overhead, race, report
+from benchmarks import accuracy, cnn, gan, gemm, overhead, race, report
 from benchmarks.harness import RESULTS
 
 PARTS = {
@@ -15,6 +15,7 @@ PARTS = {
     "race": race.main,
     "overhead": overhead.main,
     "cnn": cnn.main,
+    "gan": gan.main,
     "accuracy": accuracy.main,
 }
 

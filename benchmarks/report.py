@@ -7,7 +7,7 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
-from benchmarks import accuracy, cnn, readme, standings
+from benchmarks import accuracy, cnn, gan, readme, standings
 from benchmarks.harness import RESULTS, spread
 
 LADDER_PRODUCTS = ["x1 @ W1, batch 32", "x1.T @ dy1, batch 32", "square 512"]
@@ -56,6 +56,8 @@ def tables(folder=RESULTS):
         found |= standings.tables(results)
     if results := read("cnn", folder):
         found["cnn"] = cnn.summary(results)
+    if results := read("gan", folder):
+        found["gan"] = gan.summary(results)
     return found
 
 

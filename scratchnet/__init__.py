@@ -6,21 +6,34 @@ network     layers in a row: the forward and the backward pass
 conv        layers for images: convolution and pooling
 cnn         a convolutional network
 optim       how gradients become weights
+activations other bends than ReLU's
+binary      the loss of a yes or no
+adam        another way from gradients to weights
+adversaries two networks that learn from each other: a GAN
 data        MNIST: from the bytes of the files to shuffled batches
 metrics     accuracy and the confusion matrix
 models      the networks that the commands know
 train       the loop, and the command `python -m scratchnet.train`
+run         what a run leaves behind, and how it goes on
+recogniser  the run of a digit recogniser
 predict     the command that reads a digit from an image file
 checkpoint  a trained network as a file, whole or not at all
 degrade     digits made hard to read
 robustness  the command that measures trained networks on those
 tune        the command that searches for better options of training
 trials      how many processes share that search
+gan         the command that trains a GAN
+judge       how good its digits are
+mosaic      how they are shown
 plots       every figure
 kernels     one function, np.matmul, made faster step by step
 """
 
 from scratchnet import interrupts  # noqa: F401  first of all, for Ctrl-C during what follows
+from scratchnet.activations import LeakyReLU, Sigmoid, Tanh
+from scratchnet.adam import Adam
+from scratchnet.adversaries import GAN, Discriminator, Generator
+from scratchnet.binary import binary_cross_entropy
 from scratchnet.cnn import CNN
 from scratchnet.conv import Conv2d, Flatten, MaxPool2d
 from scratchnet.layers import Linear, ReLU
@@ -31,12 +44,20 @@ from scratchnet.optim import SGD
 __version__ = "0.1.0"
 __all__ = [
     "CNN",
+    "GAN",
     "MLP",
     "SGD",
+    "Adam",
     "Conv2d",
+    "Discriminator",
     "Flatten",
+    "Generator",
+    "LeakyReLU",
     "Linear",
     "MaxPool2d",
     "ReLU",
+    "Sigmoid",
+    "Tanh",
+    "binary_cross_entropy",
     "softmax_cross_entropy",
 ]

@@ -1,0 +1,123 @@
+"""The GAN beside the same in PyTorch: `python -m benchmarks gan`.
+
+Epochs of both on one thread, in turn, in one process, from the same weights on the same images and
+noise, which lie in memory; PyTorch's once with Adam as it comes, once with the fused one. gan.json
+keeps every round.
+"""
+
+import time
+from statistics import median
+
+import numpy as np
+import threadpoolctl
+
+from benchmarks.harness import RESULTS, environment, save
+from scratchnet import GAN, Discriminator, Generator, data
+from scratchnet.gan import DEFAULTS
+from scratchnet.kernels.adam import update
+from scratchnet.train import kernel
+
+ROUNDS, IMAGES = 7, 12_800
+BATCH = DEFAULTS["batch_size"]
+
+
+def new_gan():
+    drawn = {"rng": np.random.default_rng(0), "matmul": kernel(DEFAULTS["matmul"])}
+    return GAN(
+        Generator(DEFAULTS["noise"], DEFAULTS["hidden"], **drawn),
+        Discriminator(DEFAULTS["discriminator_hidden"], **drawn),
+        DEFAULTS["lr"],
+        DEFAULTS["discriminator_lr"],
+        update=update,
+    )
+
+
+def source_of_noise():
+    """Return a function of B that draws noise (B, Z), the same for every contender."""
+    rng = np.random.default_rng(1)
+    return lambda n: rng.standard_normal((n, DEFAULTS["noise"]), np.float32)
+
+
+def ours(x):
+    """Train an epoch on x (N, 784) in [0, 1]; return the mean losses and the seconds."""
+    gan, draw, losses = new_gan(), source_of_noise(), np.zeros(2)
+    begin = time.perf_counter()
+    for i in range(0, len(x), BATCH):
+        real = 2 * x[i : i + BATCH] - 1  # (B,784)
+        noise = draw(len(real)), draw(len(real))
+        losses += len(real) * np.array([gan.tell_apart(real, noise[0]), gan.deceive(noise[1])])
+    return losses / len(x), time.perf_counter() - begin
+
+
+def theirs(x, **adam):
+    """Train the same epoch in PyTorch, with these options of Adam; return the same."""
+    import torch
+    from torch import nn
+
+    from torch_ref.gan import to_torch, train_epoch
+
+    torch.set_num_threads(1)
+    gan, draw = to_torch(new_gan()), source_of_noise()
+    for side in (gan.generator_adam, gan.discriminator_adam):
+        side.param_groups[0].update(adam)
+    begin = time.perf_counter()
+    losses = train_epoch(
+        gan, nn.BCEWithLogitsLoss(), InMemory(x), lambda n: torch.from_numpy(draw(n))
+    )
+    return np.array(losses), time.perf_counter() - begin
+
+
+class InMemory:
+    """What `torch_ref.gan.train_epoch` needs of a DataLoader, without the cost of one."""
+
+    def __init__(self, x):
+        self.dataset = x
+
+    def __iter__(self):
+        import torch
+
+        images = torch.from_numpy(self.dataset).view(-1, 1, 28, 28)
+        return ((images[i : i + BATCH], None) for i in range(0, len(images), BATCH))
+
+
+CONTENDERS = {
+    "scratchnet": ours,
+    "PyTorch": theirs,
+    "PyTorch, fused Adam": lambda x: theirs(x, fused=True, foreach=False),
+}
+
+
+def main(quick=False, folder=RESULTS):
+    """Check that all train the same GAN, time them, and print the medians and ratios."""
+    train = data.load("auto" if quick else "mnist").train
+    rounds, n_images = (1, 320) if quick else (ROUNDS, IMAGES)
+    x = data.to_unit_interval(train.images[:n_images])  # (N,784)
+    seconds = {name: [] for name in CONTENDERS}
+    with threadpoolctl.threadpool_limits(1):
+        # The first compiles, and shows that all train the same GAN.
+        losses = {name: train(x[:320])[0] for name, train in CONTENDERS.items()}
+        for theirs_ in losses.values():
+            np.testing.assert_allclose(losses["scratchnet"], theirs_, rtol=1e-4)
+        for _ in range(rounds):
+            for name, train in CONTENDERS.items():
+                seconds[name].append(train(x)[1])
+    for name, taken in seconds.items():
+        print(f"{name:20} {median(taken):.2f} s an epoch of {len(x):,}, median of {rounds} rounds")
+    results = {
+        "environment": environment(),
+        "images": len(x),
+        "batch_size": BATCH,
+        "matmul": DEFAULTS["matmul"],
+        "seconds": seconds,
+    }
+    print(f"{summary(results)}\nwritten: {save('gan', results, folder)}")
+
+
+def summary(results):
+    """In words, for the README: the medians of the rounds' ratios."""
+    ours, plain, fused = (results["seconds"][name] for name in CONTENDERS)
+    ratios = [median(a / b for a, b in zip(ours, theirs, strict=True)) for theirs in (plain, fused)]
+    return (
+        f"An epoch takes {ratios[0]:.2f} times as long as PyTorch's, and {ratios[1]:.2f} times as "
+        "long as with PyTorch's fused Adam."
+    )
