@@ -53,7 +53,6 @@ def theirs(x, **adam):
     """Train the same epoch in PyTorch, with these options of Adam; return the same."""
     import torch
     from torch import nn
-
     from torch_ref.gan import to_torch, train_epoch
 
     torch.set_num_threads(1)
