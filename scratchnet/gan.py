@@ -294,8 +294,8 @@ def main(argv=None):
 def introduce(run, n_images):
     """Print what is about to happen: the data, the networks, the kernel, the folder."""
     introduce_data(run.dataset, f"{n_images:,} images without their labels")
-    for side, between in (("generator", "ReLU"), ("discriminator", "LeakyReLU")):
-        print(f"net     {side}, float32, {between} between")
+    for side in ("generator", "discriminator"):
+        print(f"net     {side}, float32, LeakyReLU between")
         print_parameters(getattr(run.gan, side))
     introduce_machine(run)
 

@@ -55,7 +55,7 @@ class TestARun:
     def test_says_what_learns_from_what_and_who_judges(self, finished, reader):
         lines = finished[1].stdout.splitlines()
         assert lines[0].startswith("data    NOT MNIST: 572 images without their labels, from")
-        assert "net     generator, float32, ReLU between" in lines
+        assert "net     generator, float32, LeakyReLU between" in lines
         assert "        linear2   16 x 784 + 784     13,328 parameters" in lines
         assert f"judge   {reader}: 784-32-10" in lines
         assert any(line.startswith("kernel  simd (numba") for line in lines)
