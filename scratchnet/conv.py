@@ -37,12 +37,19 @@ def window(i, j, stride, height, width):
     return slice(i, i + stride * height, stride), slice(j, j + stride * width, stride)
 
 
-def unfold(x, size, stride, padding):
-    """Return the patches (C, k, k, H', W', B) of the images x (B, C, H, W), with zeros around."""
+def pad(x, padding):
+    """Return the images x (B, C, H, W) with zeros around, innermost: (C, H + 2p, W + 2p, B)."""
     B, C, H, W = x.shape
     padded = np.zeros((C, H + 2 * padding, W + 2 * padding, B), x.dtype)  # (C,H+2p,W+2p,B)
     padded[:, padding : padding + H, padding : padding + W] = x.transpose(1, 2, 3, 0)  # (C,H,W,B)
-    height, width = (places(n, size, stride) for n in padded.shape[1:3])
+    return padded
+
+
+def unfold(x, size, stride, padding):
+    """Return the patches (C, k, k, H', W', B) of the images x (B, C, H, W), with zeros around."""
+    padded = pad(x, padding)  # (C,H+2p,W+2p,B)
+    C, *pixels, B = padded.shape
+    height, width = (places(n, size, stride) for n in pixels)
     patches = np.empty((C, size, size, height, width, B), x.dtype)  # (C,k,k,H',W',B)
     for i, j in np.ndindex(size, size):
         patches[:, i, j] = padded[:, *window(i, j, stride, height, width)]  # (C,H',W',B)
@@ -58,6 +65,34 @@ def fold(patches, shape, stride, padding):
         padded[:, *window(i, j, stride, height, width)] += patches[:, i, j]  # (C,H',W',B)
     inner = padded[:, padding : padding + H, padding : padding + W]  # (C,H,W,B)
     return inner.transpose(3, 0, 1, 2)  # (B,C,H,W)
+
+
+def convolve(W, x, stride, padding, matmul):
+    """Return W P (O, H', W', B), without the bias, and P (C, k, k, H', W', B) for the way back."""
+    n_out, n_in, size, _ = W.shape
+    patches = unfold(x, size, stride, padding)  # (C,k,k,H',W',B)
+    where = patches.shape[3:]  # (H',W',B)
+    columns = patches.reshape(n_in * size**2, math.prod(where))  # (Ckk,H'W'B)
+    y = matmul(W.reshape(n_out, -1), columns)  # (O,Ckk) @ (Ckk,H'W'B)
+    return y.reshape(n_out, *where), patches
+
+
+def kernel_gradient(patches, dy, matmul):
+    """Return dW = dy Pᵀ (O, C, k, k) for the patches P (C, k, k, H', W', B), dy (O, H', W', B)."""
+    n_out, *where = dy.shape
+    kernel = patches.shape[:3]  # (C,k,k)
+    columns = patches.reshape(math.prod(kernel), math.prod(where))  # (Ckk,H'W'B)
+    dW = matmul(columns, dy.reshape(n_out, -1).T)  # (Ckk,H'W'B) @ (H'W'B,O) -> (Ckk,O)
+    return dW.T.reshape(n_out, *kernel)
+
+
+def image_gradient(W, dy, shape, stride, padding, matmul, fold=fold):
+    """Return dx = fold(Wᵀ dy) for images x of the shape (B, C, H, W) and dy (O, H', W', B)."""
+    n_out, n_in, size, _ = W.shape
+    dy, where = dy.reshape(n_out, -1), dy.shape[1:]  # (O,H'W'B)
+    dpatches = matmul(W.reshape(n_out, -1).T, dy)  # (Ckk,O) @ (O,H'W'B)
+    dpatches = dpatches.reshape(n_in, size, size, *where)  # (C,k,k,H',W',B)
+    return fold(dpatches, shape, stride, padding)  # (B,C,H,W)
 
 
 def largest(x, size, stride):
@@ -84,8 +119,14 @@ def spread(dy, choice, x, size, stride):
     return dx
 
 
-# The parts without a product. scratchnet.kernels.images has the same, compiled.
-PLAIN = SimpleNamespace(fold=fold, largest=largest, spread=spread)
+# What the layers do with pixels. scratchnet.kernels.images has the same, compiled.
+PLAIN = SimpleNamespace(
+    convolve=convolve,
+    kernel_gradient=kernel_gradient,
+    image_gradient=image_gradient,
+    largest=largest,
+    spread=spread,
+)
 
 
 class Conv2d:
@@ -129,7 +170,7 @@ class Conv2d:
             stride: pixels from one patch to the next, at least 1.
             padding: rows and columns of zeros around each image, at least 0.
             rng, dtype, matmul: as in `Linear`.
-            moves: what folds, `PLAIN` or `scratchnet.kernels.images`.
+            moves: what convolves, `PLAIN` or `scratchnet.kernels.images`.
         """
         if min(n_in, n_out, size, stride) < 1 or padding < 0:
             raise ValueError(
@@ -162,13 +203,10 @@ class Conv2d:
                 f"{self.W.dtype}, not {x.shape} and {x.dtype}"
             )
         self.patches = None  # the new ones may lie in the memory of the old
-        patches = unfold(x, size, self.stride, self.padding)  # (C,k,k,H',W',B)
-        where = patches.shape[3:]  # (H',W',B)
         self.shape = x.shape
-        self.patches = patches.reshape(n_in * size**2, math.prod(where))  # (Ckk,H'W'B)
-        y = self.matmul(self.W.reshape(n_out, -1), self.patches)  # (O,Ckk) @ (Ckk,H'W'B)
-        y += self.b[:, None]  # (O,H'W'B) + (O,1)
-        y = y.reshape(n_out, *where).transpose(3, 0, 1, 2)  # (B,O,H',W')
+        y, self.patches = self.moves.convolve(self.W, x, self.stride, self.padding, self.matmul)
+        y += self.b[:, None, None, None]  # (O,H',W',B) + (O,1,1,1)
+        y = y.transpose(3, 0, 1, 2)  # (B,O,H',W')
         self.output_shape = y.shape
         return y
 
@@ -182,17 +220,13 @@ class Conv2d:
                 f"Conv2d with kernels {self.W.shape} takes dy of shape {self.output_shape} and "
                 f"dtype {self.W.dtype}, as its last output, not {dy.shape} and {dy.dtype}"
             )
-        n_out, n_in, size, _ = self.W.shape
-        B, _, height, width = dy.shape
-        dy = dy.transpose(1, 2, 3, 0).reshape(n_out, height * width * B)  # (O,H'W'B)
-        dW = self.matmul(self.patches, dy.T)  # (Ckk,H'W'B) @ (H'W'B,O) -> (Ckk,O)
-        self.dW = dW.T.reshape(self.W.shape)  # (O,C,k,k)
-        self.db = dy.sum(axis=1)  # (O,H'W'B) -> (O,)
+        dy = np.ascontiguousarray(dy.transpose(1, 2, 3, 0))  # (O,H',W',B)
+        self.dW = self.moves.kernel_gradient(self.patches, dy, self.matmul)  # (O,C,k,k)
+        self.db = dy.reshape(len(dy), -1).sum(axis=1)  # (O,H'W'B) -> (O,)
         if not need_dx:
             return None
-        dpatches = self.matmul(self.W.reshape(n_out, -1).T, dy)  # (Ckk,O) @ (O,H'W'B)
-        dpatches = dpatches.reshape(n_in, size, size, height, width, B)
-        return self.moves.fold(dpatches, self.shape, self.stride, self.padding)  # (B,C,H,W)
+        sizes = self.shape, self.stride, self.padding
+        return self.moves.image_gradient(self.W, dy, *sizes, self.matmul)  # (B,C,H,W)
 
 
 class MaxPool2d:

@@ -25,7 +25,7 @@ def _bug(name, file, *texts):
 
 
 # The lines that several mistakes have in common.
-RELU_BACK = "return np.where(self.off, dy.dtype.type(0), dy)  # (B,O)"
+RELU_BACK = "return dy * self.on  # (B,O)"
 DW = "self.dW = self.matmul(self.x.T, dy)"
 DB = "self.db = dy.sum(axis=0)  # (B,O) -> (O,)"
 DX = "return self.matmul(dy, self.W.T) if need_dx else None"
@@ -45,7 +45,7 @@ INNER = "inner = padded[:, padding : padding + H, padding : padding + W]"
 ROUTE = "np.where(choice == n, dy, dy.dtype.type(0))"
 
 BUGS = (
-    _bug("ReLU's slope at 0 is 1", "layers.py", "self.off = x <= 0", "self.off = x < 0"),
+    _bug("ReLU's slope at 0 is 1", "layers.py", "~(x <= 0)", "~(x < 0)"),
     _bug(
         "ReLU's mask is taken from the gradient",
         "layers.py",
@@ -55,7 +55,7 @@ BUGS = (
     _bug(
         "ReLU leaks in the backward pass only",
         "layers.py",
-        *(RELU_BACK, "return np.where(self.off, dy.dtype.type(0.01) * dy, dy)"),
+        *(RELU_BACK, "return dy * np.maximum(self.on, dy.dtype.type(0.01))"),
     ),
     _bug("A ReLU follows the logits", "network.py", "(layers[:-1])", "(layers)"),
     _bug(
