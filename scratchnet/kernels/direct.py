@@ -13,11 +13,12 @@ In the comments: B images, C channels in, O out, k by k kernels, H' by W' places
 
 import numpy as np
 from numba import njit, prange, types
+from numpy.lib.stride_tricks import as_strided
 
-from scratchnet.conv import pad
+from scratchnet.conv import pad, places
 from scratchnet.kernels.compiling import ForAnyStrides, compiled
 from scratchnet.kernels.operands import FLOAT32, FLOAT64
-from scratchnet.kernels.registers import VECTOR_BYTES, VECTORS, at, lanes, shifted
+from scratchnet.kernels.registers import VECTOR_BYTES, VECTORS, at, lanes
 from scratchnet.kernels.simd import aligned, multiply_panel, pack
 from scratchnet.kernels.threads import compute, share
 
@@ -40,7 +41,8 @@ def kernel_gradient(patches, dy):
     """As `scratchnet.conv.kernel_gradient`."""
     n_out, *where = dy.shape
     kernel = patches.shape[:3]  # (C,k,k)
-    if patches.dtype != dy.dtype or patches.shape[3:] != tuple(where):
+    side_by_side = patches.size == 0 or patches.strides[5] == patches.itemsize
+    if patches.dtype != dy.dtype or patches.shape[3:] != tuple(where) or not side_by_side:
         raise ValueError(f"{dy.dtype} {dy.shape} does not fit {patches.dtype} {patches.shape}")
     dW = np.zeros((np.prod(kernel), n_out), dy.dtype)  # (Ckk,O)
     compute(_sums_alone[_itemsize(dy)], _sums_together, dy.reshape(n_out, -1), patches, dW)
@@ -52,24 +54,28 @@ def image_gradient(W, dy, shape, stride, padding):
 
         dx[c, h, w] = sum over o, i, j of W[o, c, k-1-i, k-1-j] around[o, p + h + i, p + w + j]
 
-    where `around` is dy with k-1 zeros on each side and, for a stride, zeros between.
+    where `around` is dy with at least k-1 zeros around and s-1 between.
     """
-    _, C, H, width = shape
+    B, C, *pixels = shape
     n_out, _, size, _ = W.shape
-    rows, columns = (n + 2 * padding + size - 1 for n in (H, width))
-    around = np.zeros((n_out, rows, columns, dy.shape[3]), dy.dtype)  # (O,H+2p+k-1,W+2p+k-1,B)
-    first, (up, left) = size - 1, (size - 1 + stride * n for n in dy.shape[1:3])
-    around[:, first:up:stride, first:left:stride] = dy  # (O,H',W',B)
-    inner = around[:, padding : rows - padding, padding : columns - padding]  # (O,H+k-1,W+k-1,B)
-    turned = W[:, :, ::-1, ::-1].transpose(1, 0, 2, 3).reshape(C, n_out * size**2)  # (C,Okk)
-    dx = _product(turned, _windows(inner, size, 1))  # (C,HWB)
-    return dx.reshape(C, H, width, -1).transpose(3, 0, 1, 2)  # (B,C,H,W)
+    sizes = (n + 2 * padding + size - 1 for n in pixels)
+    around = np.zeros((n_out, *sizes, B), dy.dtype)  # (O,H+2p+k-1,W+2p+k-1,B)
+    rows, columns = (slice(size - 1, size - 1 + stride * n, stride) for n in dy.shape[1:3])
+    around[:, rows, columns] = dy  # (O,H',W',B)
+    rows, columns = (slice(padding, padding + n) for n in pixels)
+    patches = _windows(around, size, 1)[:, :, :, rows, columns]  # (O,k,k,H,W,B)
+    turned = W[:, :, ::-1, ::-1].swapaxes(0, 1).reshape(C, n_out * size**2)  # (C,Okk)
+    dx = _product(turned, patches)  # (C,Okk) @ (Okk,HWB)
+    return dx.reshape(C, *pixels, B).transpose(3, 0, 1, 2)  # (B,C,H,W)
 
 
 def _windows(images, size, stride):
     """The patches (C, k, k, H', W', B) of images (C, H, W, B) that are padded, as a view."""
-    patches = np.lib.stride_tricks.sliding_window_view(images, (size, size), axis=(1, 2))
-    return patches[:, ::stride, ::stride].transpose(0, 4, 5, 1, 2, 3)
+    C, *pixels, B = images.shape
+    height, width = (places(n, size, stride) for n in pixels)
+    channel, row, column, image = images.strides
+    strides = channel, row, column, stride * row, stride * column, image
+    return as_strided(images, (C, size, size, height, width, B), strides, writeable=False)
 
 
 def _itemsize(array):
@@ -98,14 +104,14 @@ def _runs(patches, C):
 
 
 @njit
-def _copy(patches, C, channels, h, w, first, length, target):
-    """Copy columns of the patches of some channels to the rows at `target`."""
+def _copy(patches, channels, h, w, first, length, target):
+    """Copy columns of the patches of some channels to the rows of the target."""
     size = patches.shape[1]
     for c in range(channels.start, channels.stop):
         for i in range(size):
             place = at(patches[c, i, :, h, w, :], 0, first)
             row = ((c - channels.start) * size + i) * size
-            pack(C, place, size, length, shifted(target, row, 0))
+            pack(target, place, size, length, at(target, row, 0))
 
 
 @compiled
@@ -113,19 +119,19 @@ def _multiply(A, patches, C):
     """C[:] = A @ patches, panel by panel."""
     n_channels, size, _, height, width, images = patches.shape
     columns, at_once = VECTORS * lanes(C), max(1, DEPTH // size**2)
-    # `pack` writes whole squares: room for some rows more.
-    panel = at(aligned(C, min(n_channels, at_once) * size**2 + lanes(C), columns), 0, 0)
+    panel = aligned(C, min(n_channels, at_once) * size**2, columns)
     runs, run = _runs(patches, C)
     for h in range(height):
         for w in range(runs):
             for first in range(0, run, columns):
-                length = min(columns, run - first)
+                n = min(columns, run - first)
                 product = at(C, 0, (h * width + w) * images + first)
                 for c in range(0, n_channels, at_once):
                     channels = slice(c, min(n_channels, c + at_once))
-                    _copy(patches, C, channels, h, w, first, length, panel)
-                    left, depth = at(A, 0, c * size**2), (channels.stop - c) * size**2
-                    multiply_panel(C, left, panel, product, len(A), depth, length, c > 0)
+                    _copy(patches, channels, h, w, first, n, panel)
+                    left, right = at(A, 0, c * size**2), at(panel, 0, 0)
+                    depth = (channels.stop - c) * size**2
+                    multiply_panel(C, left, right, product, len(A), depth, n, c > 0)
 
 
 @compiled
@@ -134,24 +140,23 @@ def _add_sums(dy, patches, C):
     n_channels, size, _, height, width, images = patches.shape
     columns, at_once = VECTORS * lanes(C), max(1, DEPTH // size**2)
     runs, run = _runs(patches, C)
-    pieces = (run + LENGTH - 1) // LENGTH
-    vectors = (run + pieces * lanes(C) - 1) // max(1, pieces * lanes(C))
-    most = vectors * lanes(C)
-    rows = at(aligned(C, min(n_channels, at_once) * size**2 + lanes(C), most), 0, 0)
-    panel = at(aligned(C, most + lanes(C), columns), 0, 0)
+    most = min(LENGTH, max(1, run))
+    rows = aligned(C, min(n_channels, at_once) * size**2, most)
+    panel = aligned(C, most + lanes(C), columns)  # `pack` writes whole squares
     for c in range(0, n_channels, at_once):
         channels = slice(c, min(n_channels, c + at_once))
         m = (channels.stop - c) * size**2
         for h in range(height):
             for w in range(runs):
                 for first in range(0, run, most):
-                    length = min(most, run - first)
-                    _copy(patches, C, channels, h, w, first, length, rows)
-                    k = (h * width + w) * images + first
+                    depth = min(most, run - first)
+                    _copy(patches, channels, h, w, first, depth, rows)
                     for o in range(0, len(dy), columns):
                         n = min(columns, len(dy) - o)
-                        pack(C, at(dy.T, k, o), length, n, panel)
-                        multiply_panel(C, rows, panel, at(C, c * size**2, o), m, length, n, True)
+                        source = at(dy.T, (h * width + w) * images + first, o)
+                        pack(panel, source, depth, n, at(panel, 0, 0))
+                        left, right, product = at(rows, 0, 0), at(panel, 0, 0), at(C, c * size**2, o)
+                        multiply_panel(C, left, right, product, m, depth, n, True)
 
 
 @compiled(parallel=True)
