@@ -52,17 +52,19 @@ def kernel_gradient(patches, dy):
 def image_gradient(W, dy, shape, stride, padding):
     """As `scratchnet.conv.image_gradient`: again a convolution, of dy with the kernels turned.
 
-        dx[c, h, w] = sum over o, i, j of W[o, c, k-1-i, k-1-j] around[o, p + h + i, p + w + j]
+        dx[c, h, w] = sum over o, i, j of W[o, c, k-1-i, k-1-j] around[o, h + i, w + j]
 
-    where `around` is dy with at least k-1 zeros around and s-1 between.
+    where `around` is dy with k-1-p zeros on each side and s-1 between.
     """
     B, C, *pixels = shape
     n_out, _, size, _ = W.shape
-    sizes = (n + 2 * padding + size - 1 for n in pixels)
-    around = np.zeros((n_out, *sizes, B), dy.dtype)  # (O,H+2p+k-1,W+2p+k-1,B)
-    rows, columns = (slice(size - 1, size - 1 + stride * n, stride) for n in dy.shape[1:3])
+    extra = max(0, padding - size + 1)  # windows that see nothing but padding
+    sizes = (n + size - 1 + 2 * extra for n in pixels)
+    around = np.zeros((n_out, *sizes, B), dy.dtype)  # (O,H+k-1,W+k-1,B), or more
+    first = size - 1 - padding + extra
+    rows, columns = (slice(first, first + stride * n, stride) for n in dy.shape[1:3])
     around[:, rows, columns] = dy  # (O,H',W',B)
-    rows, columns = (slice(padding, padding + n) for n in pixels)
+    rows, columns = (slice(extra, extra + n) for n in pixels)
     patches = _windows(around, size, 1)[:, :, :, rows, columns]  # (O,k,k,H,W,B)
     turned = W[:, :, ::-1, ::-1].swapaxes(0, 1).reshape(C, n_out * size**2)  # (C,Okk)
     dx = _product(turned, patches)  # (C,Okk) @ (Okk,HWB)
