@@ -37,19 +37,12 @@ def window(i, j, stride, height, width):
     return slice(i, i + stride * height, stride), slice(j, j + stride * width, stride)
 
 
-def pad(x, padding):
-    """Return the images x (B, C, H, W) with zeros around, innermost: (C, H + 2p, W + 2p, B)."""
+def unfold(x, size, stride, padding):
+    """Return the patches (C, k, k, H', W', B) of the images x (B, C, H, W), with zeros around."""
     B, C, H, W = x.shape
     padded = np.zeros((C, H + 2 * padding, W + 2 * padding, B), x.dtype)  # (C,H+2p,W+2p,B)
     padded[:, padding : padding + H, padding : padding + W] = x.transpose(1, 2, 3, 0)  # (C,H,W,B)
-    return padded
-
-
-def unfold(x, size, stride, padding):
-    """Return the patches (C, k, k, H', W', B) of the images x (B, C, H, W), with zeros around."""
-    padded = pad(x, padding)  # (C,H+2p,W+2p,B)
-    C, *pixels, B = padded.shape
-    height, width = (places(n, size, stride) for n in pixels)
+    height, width = (places(n, size, stride) for n in padded.shape[1:3])
     patches = np.empty((C, size, size, height, width, B), x.dtype)  # (C,k,k,H',W',B)
     for i, j in np.ndindex(size, size):
         patches[:, i, j] = padded[:, *window(i, j, stride, height, width)]  # (C,H',W',B)
@@ -119,7 +112,7 @@ def spread(dy, choice, x, size, stride):
     return dx
 
 
-# What the layers do with pixels. scratchnet.kernels.images has the same, compiled.
+# What the layers are made of. scratchnet.kernels.images has the same, compiled.
 PLAIN = SimpleNamespace(
     convolve=convolve,
     kernel_gradient=kernel_gradient,
@@ -194,7 +187,7 @@ class Conv2d:
 
         ValueError if x has another number of channels or dtype, or is smaller than a kernel.
         """
-        n_out, n_in, size, _ = self.W.shape
+        _, n_in, size, _ = self.W.shape
         too_small = x.ndim == 4 and min(x.shape[2:]) + 2 * self.padding < size
         if x.ndim != 4 or x.shape[1] != n_in or x.dtype != self.W.dtype or too_small:
             raise ValueError(

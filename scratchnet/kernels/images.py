@@ -1,5 +1,7 @@
 """Folding and pooling as plain loops: what `scratchnet.conv` has in NumPy, compiled.
 
+Of convolution only the folding is here; with the kernel `simd` all of it is left to direct.py.
+
 NumPy walks through all windows once for each of their pixels, and each walk through more images
 than the caches hold. Here a number is loaded, used for all it is good for, and left. The images of
 a batch lie innermost in memory, so that the innermost loop is one of vector instructions.
