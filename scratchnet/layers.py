@@ -83,8 +83,8 @@ class ReLU:
     """The rectifier y = max(x, 0), element by element.
 
     Its slope is 1 where x > 0 and 0 elsewhere. At x = 0 it has none; like PyTorch we take 0. A NaN
-    passes both ways, and so does a gradient that is not finite (0 times infinity is NaN; PyTorch has
-    0 there), so that a fault stays visible instead of turning into a zero.
+    passes both ways, and so does a gradient that is not finite (as 0 times it: NaN, where PyTorch
+    has 0), so that a fault stays visible instead of turning into a zero.
     """
 
     def __init__(self):

@@ -36,8 +36,8 @@ from scratchnet.kernels.registers import (
 from scratchnet.kernels.simd import FEWER_ROWS, aligned, multiply_panel, pack
 from scratchnet.kernels.threads import compute, share
 
-# For dW patches are copied after all: its sums run along the columns. At most so many rows, or those
-# of one channel, and so many columns at once: 1 MB, from the second-level cache to itself.
+# For dW patches are copied after all: its sums run along the columns. At most so many rows, or
+# those of one channel, and so many columns at once: 1 MB, within the second-level cache.
 DEPTH, LENGTH = 512, 512
 
 
