@@ -60,6 +60,34 @@ def fold(patches, shape, stride, padding):
     return inner.transpose(3, 0, 1, 2)  # (B,C,H,W)
 
 
+def convolve(W, x, stride, padding, matmul):
+    """Return W P (O, H', W', B), without the bias, and P (C, k, k, H', W', B) for the way back."""
+    n_out, n_in, size, _ = W.shape
+    patches = unfold(x, size, stride, padding)  # (C,k,k,H',W',B)
+    where = patches.shape[3:]  # (H',W',B)
+    columns = patches.reshape(n_in * size**2, math.prod(where))  # (Ckk,H'W'B)
+    y = matmul(W.reshape(n_out, -1), columns)  # (O,Ckk) @ (Ckk,H'W'B)
+    return y.reshape(n_out, *where), patches
+
+
+def kernel_gradient(patches, dy, matmul):
+    """Return dW = dy Pᵀ (O, C, k, k) for the patches P (C, k, k, H', W', B), dy (O, H', W', B)."""
+    n_out, *where = dy.shape
+    kernel = patches.shape[:3]  # (C,k,k)
+    columns = patches.reshape(math.prod(kernel), math.prod(where))  # (Ckk,H'W'B)
+    dW = matmul(columns, dy.reshape(n_out, -1).T)  # (Ckk,H'W'B) @ (H'W'B,O) -> (Ckk,O)
+    return dW.T.reshape(n_out, *kernel)
+
+
+def image_gradient(W, dy, shape, stride, padding, matmul, fold=fold):
+    """Return dx = fold(Wᵀ dy) for images x of the shape (B, C, H, W) and dy (O, H', W', B)."""
+    n_out, n_in, size, _ = W.shape
+    dy, where = dy.reshape(n_out, -1), dy.shape[1:]  # (O,H'W'B)
+    dpatches = matmul(W.reshape(n_out, -1).T, dy)  # (Ckk,O) @ (O,H'W'B)
+    dpatches = dpatches.reshape(n_in, size, size, *where)  # (C,k,k,H',W',B)
+    return fold(dpatches, shape, stride, padding)  # (B,C,H,W)
+
+
 def largest(x, size, stride):
     """Return the largest pixel of every window of x (B, C, H, W), and which of its k·k it is.
 
@@ -84,8 +112,14 @@ def spread(dy, choice, x, size, stride):
     return dx
 
 
-# The parts without a product. scratchnet.kernels.images has the same, compiled.
-PLAIN = SimpleNamespace(fold=fold, largest=largest, spread=spread)
+# What the layers are made of. scratchnet.kernels.images has the same, compiled.
+PLAIN = SimpleNamespace(
+    convolve=convolve,
+    kernel_gradient=kernel_gradient,
+    image_gradient=image_gradient,
+    largest=largest,
+    spread=spread,
+)
 
 
 class Conv2d:
@@ -129,7 +163,7 @@ class Conv2d:
             stride: pixels from one patch to the next, at least 1.
             padding: rows and columns of zeros around each image, at least 0.
             rng, dtype, matmul: as in `Linear`.
-            moves: what folds, `PLAIN` or `scratchnet.kernels.images`.
+            moves: what convolves, `PLAIN` or `scratchnet.kernels.images`.
         """
         if min(n_in, n_out, size, stride) < 1 or padding < 0:
             raise ValueError(
@@ -153,7 +187,7 @@ class Conv2d:
 
         ValueError if x has another number of channels or dtype, or is smaller than a kernel.
         """
-        n_out, n_in, size, _ = self.W.shape
+        _, n_in, size, _ = self.W.shape
         too_small = x.ndim == 4 and min(x.shape[2:]) + 2 * self.padding < size
         if x.ndim != 4 or x.shape[1] != n_in or x.dtype != self.W.dtype or too_small:
             raise ValueError(
@@ -162,13 +196,10 @@ class Conv2d:
                 f"{self.W.dtype}, not {x.shape} and {x.dtype}"
             )
         self.patches = None  # the new ones may lie in the memory of the old
-        patches = unfold(x, size, self.stride, self.padding)  # (C,k,k,H',W',B)
-        where = patches.shape[3:]  # (H',W',B)
         self.shape = x.shape
-        self.patches = patches.reshape(n_in * size**2, math.prod(where))  # (Ckk,H'W'B)
-        y = self.matmul(self.W.reshape(n_out, -1), self.patches)  # (O,Ckk) @ (Ckk,H'W'B)
-        y += self.b[:, None]  # (O,H'W'B) + (O,1)
-        y = y.reshape(n_out, *where).transpose(3, 0, 1, 2)  # (B,O,H',W')
+        y, self.patches = self.moves.convolve(self.W, x, self.stride, self.padding, self.matmul)
+        y += self.b[:, None, None, None]  # (O,H',W',B) + (O,1,1,1)
+        y = y.transpose(3, 0, 1, 2)  # (B,O,H',W')
         self.output_shape = y.shape
         return y
 
@@ -182,17 +213,13 @@ class Conv2d:
                 f"Conv2d with kernels {self.W.shape} takes dy of shape {self.output_shape} and "
                 f"dtype {self.W.dtype}, as its last output, not {dy.shape} and {dy.dtype}"
             )
-        n_out, n_in, size, _ = self.W.shape
-        B, _, height, width = dy.shape
-        dy = dy.transpose(1, 2, 3, 0).reshape(n_out, height * width * B)  # (O,H'W'B)
-        dW = self.matmul(self.patches, dy.T)  # (Ckk,H'W'B) @ (H'W'B,O) -> (Ckk,O)
-        self.dW = dW.T.reshape(self.W.shape)  # (O,C,k,k)
-        self.db = dy.sum(axis=1)  # (O,H'W'B) -> (O,)
+        dy = np.ascontiguousarray(dy.transpose(1, 2, 3, 0))  # (O,H',W',B)
+        self.dW = self.moves.kernel_gradient(self.patches, dy, self.matmul)  # (O,C,k,k)
+        self.db = dy.reshape(len(dy), -1).sum(axis=1)  # (O,H'W'B) -> (O,)
         if not need_dx:
             return None
-        dpatches = self.matmul(self.W.reshape(n_out, -1).T, dy)  # (Ckk,O) @ (O,H'W'B)
-        dpatches = dpatches.reshape(n_in, size, size, height, width, B)
-        return self.moves.fold(dpatches, self.shape, self.stride, self.padding)  # (B,C,H,W)
+        sizes = self.shape, self.stride, self.padding
+        return self.moves.image_gradient(self.W, dy, *sizes, self.matmul)  # (B,C,H,W)
 
 
 class MaxPool2d:

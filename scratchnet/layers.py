@@ -83,21 +83,22 @@ class ReLU:
     """The rectifier y = max(x, 0), element by element.
 
     Its slope is 1 where x > 0 and 0 elsewhere. At x = 0 it has none; like PyTorch we take 0. A NaN
-    passes both ways, so that a fault stays visible instead of turning into a zero.
+    passes both ways, and so does a gradient that is not finite (as 0 times it: NaN, where PyTorch
+    has 0), so that a fault stays visible instead of turning into a zero.
     """
 
     def __init__(self):
-        self.off = np.empty(0, bool)  # no batch seen yet
+        self.on = np.empty(0, bool)  # no batch seen yet
 
     def forward(self, x):
         """Return y = max(x, 0), of the shape and dtype of x."""
-        self.off = x <= 0  # (B,O), and False for NaN
+        self.on = ~(x <= 0)  # (B,O), and True for NaN
         return np.maximum(x, 0)  # (B,O)
 
     def backward(self, dy):
         """Return dx: dy where x > 0, else 0; ValueError if dy has not the shape of the last x."""
-        if dy.shape != self.off.shape:
+        if dy.shape != self.on.shape:
             raise ValueError(
-                f"ReLU takes dy of shape {self.off.shape}, as its last output, not {dy.shape}"
+                f"ReLU takes dy of shape {self.on.shape}, as its last output, not {dy.shape}"
             )
-        return np.where(self.off, dy.dtype.type(0), dy)  # (B,O)
+        return dy * self.on  # (B,O)

@@ -1,5 +1,6 @@
 """The layers for images: what PyTorch computes, for any shape, stride and padding."""
 
+import numba
 import numpy as np
 import pytest
 import torch
@@ -8,9 +9,9 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from scratchnet import CNN, SGD, Conv2d, Flatten, Linear, MaxPool2d, ReLU, softmax_cross_entropy
-from scratchnet.conv import PLAIN, unfold
+from scratchnet.conv import PLAIN, fold, unfold
 from scratchnet.data import to_unit_interval
-from scratchnet.kernels import images
+from scratchnet.kernels import direct, get, images, set_threads
 from torch_ref import gradcheck
 
 
@@ -19,6 +20,11 @@ def rng(seed=0):
 
 
 both_moves = pytest.mark.parametrize("moves", [PLAIN, images], ids=["plain", "compiled"])
+every_way = pytest.mark.parametrize(
+    "way",
+    [{}, {"moves": images}, {"moves": images, "matmul": get("simd")}],
+    ids=["plain", "compiled", "direct"],
+)
 
 
 def some_digits(sample, dtype=np.float64):
@@ -64,24 +70,24 @@ class TestUnfolding:
             patches.transpose(5, 0, 1, 2, 3, 4).reshape(theirs.shape), theirs
         )
 
-    @both_moves
+    @pytest.mark.parametrize("fold", [fold, images.fold], ids=["plain", "compiled"])
     @given(cases(), st.integers(0, 2**32))
-    def test_and_folding_are_each_others_transpose(self, moves, case, seed):
+    def test_and_folding_are_each_others_transpose(self, fold, case, seed):
         x, size, stride, padding = case
         patches = unfold(x, size, stride, padding)
         others = rng(seed).integers(-8, 9, patches.shape).astype(float)
-        folded = moves.fold(others, x.shape, stride, padding)
+        folded = fold(others, x.shape, stride, padding)
         assert (patches * others).sum() == (x * folded).sum()
 
 
 class TestConv2d:
+    @every_way
     @settings(max_examples=300)
     @given(cases(), st.integers(1, 4), st.integers(0, 2**32))
-    def test_computes_the_integers_that_pytorch_computes(self, case, n_out, seed):
+    def test_computes_the_integers_that_pytorch_computes(self, way, case, n_out, seed):
         x, size, stride, padding = case
-        layer = Conv2d(
-            *(x.shape[1], n_out, size), stride=stride, padding=padding, rng=rng(), dtype=x.dtype
-        )
+        options = {"stride": stride, "padding": padding, "rng": rng(), "dtype": x.dtype}
+        layer = Conv2d(x.shape[1], n_out, size, **options, **way)
         for p in (layer.W, layer.b):
             p[...] = rng(seed).integers(-8, 9, p.shape)
         y = layer.forward(x)
@@ -100,11 +106,11 @@ class TestConv2d:
         assert layer.dW.tolist() == [[[[40, 51], [73, 84]]]]
         assert layer.db.tolist() == [11]
 
-    @both_moves
+    @every_way
     @pytest.mark.parametrize("dtype", ["float32", "float64"])
-    def test_is_pytorchs_on_real_digits_up_to_rounding(self, sample, dtype, moves):
+    def test_is_pytorchs_on_real_digits_up_to_rounding(self, sample, dtype, way):
         x, _ = some_digits(sample, dtype)
-        layer = Conv2d(1, 16, 5, padding=2, rng=rng(), dtype=dtype, moves=moves)
+        layer = Conv2d(1, 16, 5, padding=2, rng=rng(), dtype=dtype, **way)
         dy = rng().standard_normal((10, 16, 28, 28)).astype(dtype)
         ours = (layer.forward(x), layer.backward(dy), layer.dW, layer.db)
         for mine, theirs in zip(ours, torch_conv(layer, x, dy), strict=True):
@@ -253,6 +259,57 @@ class TestCompiledMoves:
         x, small = np.zeros((1, 1, 4, 4)), np.zeros((1, 1, 3, 3))
         with pytest.raises(ValueError, match="do not come from images"):
             images.spread(small, small.astype(np.uint16), x, 2, 2)
+
+
+class TestDirectConvolution:
+    """The three products on patches that nobody has unfolded."""
+
+    # more channels, kernels and columns than are multiplied at once; runs of a row and of a place
+    @pytest.mark.parametrize(
+        ("images", "n_in", "pixels", "n_out", "size", "stride"),
+        [(70, 26, 9, 70, 5, 1), (70, 3, 9, 7, 3, 2), (600, 2, 4, 3, 2, 3), (1, 600, 3, 65, 1, 1)],
+    )
+    @pytest.mark.parametrize("dtype", ["float32", "float64"])
+    def test_in_blocks_computes_the_integers_of_the_plain_layer(
+        self, images, n_in, pixels, n_out, size, stride, dtype
+    ):
+        W = rng(1).integers(-8, 9, (n_out, n_in, size, size)).astype(dtype)
+        x = rng(2).integers(-8, 9, (images, n_in, pixels, pixels)).astype(dtype)
+        y, patches = PLAIN.convolve(W, x, stride, 1, np.matmul)
+        direct_y, view = direct.convolve(W, x, stride, 1)
+        np.testing.assert_array_equal(direct_y, y)
+        np.testing.assert_array_equal(
+            direct.kernel_gradient(view, y % 8), PLAIN.kernel_gradient(patches, y % 8, np.matmul)
+        )
+        np.testing.assert_array_equal(
+            direct.image_gradient(W, y % 8, x.shape, stride, 1),
+            PLAIN.image_gradient(W, y % 8, x.shape, stride, 1, np.matmul),
+        )
+
+    def test_gives_the_same_bits_on_every_number_of_threads(self):
+        W = rng(1).standard_normal((33, 17, 5, 5), np.float32)
+        x = rng(2).standard_normal((31, 17, 14, 14), np.float32)
+        found = []
+        for threads in range(1, numba.config.NUMBA_NUM_THREADS + 1):
+            set_threads(threads)
+            y, view = direct.convolve(W, x, 1, 2)
+            dW, dx = direct.kernel_gradient(view, y), direct.image_gradient(W, y, x.shape, 1, 2)
+            found.append([array.tobytes() for array in (y, dW, dx)])
+        assert all(bits == found[0] for bits in found)
+
+    def test_refuses_what_does_not_fit(self):
+        W, x = np.ones((2, 3, 2, 2)), np.ones((1, 3, 4, 4))
+        _, patches = direct.convolve(W, x, 1, 0)
+        with pytest.raises(ValueError, match="does not fit"):
+            direct.convolve(W[:, :2], x, 1, 0)
+        with pytest.raises(ValueError, match="does not fit"):
+            direct.convolve(W.astype(np.float32), x, 1, 0)
+        with pytest.raises(ValueError, match="does not fit"):
+            direct.kernel_gradient(patches, np.ones((2, 3, 2, 1)))
+        with pytest.raises(ValueError, match="does not fit"):
+            direct.kernel_gradient(patches.swapaxes(3, 5), np.ones((2, 1, 3, 3)))
+        with pytest.raises(ValueError, match="float32 or float64"):
+            direct.convolve(W.astype(np.longdouble), x.astype(np.longdouble), 1, 0)
 
 
 class TestFlatten:

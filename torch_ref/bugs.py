@@ -25,7 +25,7 @@ def _bug(name, file, *texts):
 
 
 # The lines that several mistakes have in common.
-RELU_BACK = "return np.where(self.off, dy.dtype.type(0), dy)  # (B,O)"
+RELU_BACK = "return dy * self.on  # (B,O)"
 DW = "self.dW = self.matmul(self.x.T, dy)"
 DB = "self.db = dy.sum(axis=0)  # (B,O) -> (O,)"
 DX = "return self.matmul(dy, self.W.T) if need_dx else None"
@@ -36,16 +36,16 @@ LOSS = "loss = (np.log(total[:, 0]) - shifted[images, labels]).mean()"
 ORDER = "order = shuffled(len(x), seed=seed, epoch=epoch)"
 FIRSTS = "range(start * batch_size, len(x), batch_size)"
 PIXELS = "x = images.reshape("
-PRODUCT = "y = self.matmul(self.W.reshape(n_out, -1), self.patches)"
-DKERNEL = "self.dW = dW.T.reshape(self.W.shape)"
-DBIAS = "self.db = dy.sum(axis=1)"
-DPATCHES = "dpatches = self.matmul(self.W.reshape(n_out, -1).T, dy)"
+PRODUCT = "y = matmul(W.reshape(n_out, -1), columns)"
+DKERNEL = "return dW.T.reshape(n_out, *kernel)"
+DBIAS = "self.db = dy.reshape(len(dy), -1).sum(axis=1)"
+DPATCHES = "dpatches = matmul(W.reshape(n_out, -1).T, dy)"
 ADDED = "+= patches[:, i, j]"
 INNER = "inner = padded[:, padding : padding + H, padding : padding + W]"
 ROUTE = "np.where(choice == n, dy, dy.dtype.type(0))"
 
 BUGS = (
-    _bug("ReLU's slope at 0 is 1", "layers.py", "self.off = x <= 0", "self.off = x < 0"),
+    _bug("ReLU's slope at 0 is 1", "layers.py", "~(x <= 0)", "~(x < 0)"),
     _bug(
         "ReLU's mask is taken from the gradient",
         "layers.py",
@@ -55,7 +55,7 @@ BUGS = (
     _bug(
         "ReLU leaks in the backward pass only",
         "layers.py",
-        *(RELU_BACK, "return np.where(self.off, dy.dtype.type(0.01) * dy, dy)"),
+        *(RELU_BACK, "return dy * np.maximum(self.on, dy.dtype.type(0.01))"),
     ),
     _bug("A ReLU follows the logits", "network.py", "(layers[:-1])", "(layers)"),
     _bug(
@@ -196,12 +196,12 @@ BUGS = (
     _bug(
         "Kernels are flipped going forward",
         "conv.py",
-        *(PRODUCT, "y = self.matmul(self.W[:, :, ::-1, ::-1].reshape(n_out, -1), self.patches)"),
+        *(PRODUCT, "y = matmul(W[:, :, ::-1, ::-1].reshape(n_out, -1), columns)"),
     ),
     _bug(
         "Kernels are flipped going back",
         "conv.py",
-        *(DPATCHES, "dpatches = self.matmul(self.W[:, :, ::-1, ::-1].reshape(n_out, -1).T, dy)"),
+        *(DPATCHES, "dpatches = matmul(W[:, :, ::-1, ::-1].reshape(n_out, -1).T, dy)"),
     ),
     _bug(
         "The padding is off by one",
@@ -225,17 +225,17 @@ BUGS = (
     _bug(
         "The gradient of a kernel is reshaped where it should be transposed",
         "conv.py",
-        *(DKERNEL, "self.dW = dW.reshape(self.W.shape)"),
+        *(DKERNEL, "return dW.reshape(n_out, *kernel)"),
     ),
     _bug(
         "The gradient of a kernel is averaged over its places",
         "conv.py",
-        *(DKERNEL, "self.dW = dW.T.reshape(self.W.shape) / (height * width)"),
+        *(DKERNEL, "return dW.T.reshape(n_out, *kernel) / (where[0] * where[1])"),
     ),
     _bug(
         "The bias gradient is summed over images, not places",
         "conv.py",
-        *(DBIAS, "self.db = dy[:, :B].sum(axis=1)"),
+        *(DBIAS, "self.db = dy[:, 0, 0].sum(axis=1)"),
     ),
     _bug(
         "The gradient goes to all equal maxima",

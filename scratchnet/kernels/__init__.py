@@ -6,8 +6,9 @@ Read loops.py first: five rungs, one idea each. Then simd.py, with registers.py 
 that holds a tile of C in vector registers. Then sparse.py, which multiplies less. What a rung's
 docstring tells is what changed since the rung below, and why that is faster. `operands`, `threads`
 and `compiling` are the floor that all of them stand on. fused.py leaves the ladder: there the whole
-epoch, not a product, is one compiled function. images.py and adam.py have the parts of
-convolution, pooling and Adam that are no product.
+epoch, not a product, is one compiled function. images.py and adam.py have the parts of pooling,
+folding and Adam that are no product, and direct.py a convolution that multiplies patches where they
+lie.
 
 Every rung takes two matrices of float32 or float64 with any strides and returns a new one: it means
 what np.matmul means, and can take its place in `Linear(..., matmul=get("simd"))`.

@@ -52,21 +52,25 @@ class ForAnyStrides(dict):
 
     To Numba, contiguous, transposed, strided, read-only and unaligned arrays are different types,
     each pair with a compilation of its own. A kernel that computes its own addresses needs only
-    the most general of them.
+    the most general of them. A and C are matrices; B has `dimensions`.
     """
 
-    def __init__(self, kernel, *more_types, **options):
+    def __init__(self, kernel, *more_types, dimensions=2, **options):
         self.py_func, self.more_types, self.options = kernel.py_func, more_types, options
+        self.dimensions = dimensions
 
     def __call__(self, A, B, C, *more):
         return self[C.itemsize](A, B, C, *more)
 
     def __missing__(self, itemsize):
         element = {4: types.float32, 8: types.float64}[itemsize]
-        operand = types.Array(element, 2, "A", readonly=True, aligned=False)
-        product = types.Array(element, 2, "A")
+        A, B = (
+            types.Array(element, dimensions, "A", readonly=True, aligned=False)
+            for dimensions in (2, self.dimensions)
+        )
+        C = types.Array(element, 2, "A")
         kernel = compiled(self.py_func, **self.options)
-        kernel.compile((operand, operand, product, *self.more_types))
+        kernel.compile((A, B, C, *self.more_types))
         kernel.disable_compile()  # from here on Numba passes every array as the general type
         self[itemsize] = kernel
         return kernel

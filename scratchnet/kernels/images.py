@@ -1,5 +1,7 @@
 """Folding and pooling as plain loops: what `scratchnet.conv` has in NumPy, compiled.
 
+Of convolution only the folding is here; with the kernel `simd` all of it is left to direct.py.
+
 NumPy walks through all windows once for each of their pixels, and each walk through more images
 than the caches hold. Here a number is loaded, used for all it is good for, and left. The images of
 a batch lie innermost in memory, so that the innermost loop is one of vector instructions.
@@ -9,9 +11,33 @@ In the comments: B images, C channels, H by W pixels, H' by W' windows of k by k
 
 import numpy as np
 
+from scratchnet import conv
 from scratchnet.conv import places
+from scratchnet.kernels import direct
 from scratchnet.kernels.compiling import compiled
 from scratchnet.kernels.operands import FLOAT32, FLOAT64
+from scratchnet.kernels.simd import simd
+
+
+def convolve(W, x, stride, padding, matmul):
+    """As `scratchnet.conv.convolve`; with `simd` the patches are a view of the padded images."""
+    if matmul is simd:
+        return direct.convolve(W, x, stride, padding)
+    return conv.convolve(W, x, stride, padding, matmul)
+
+
+def kernel_gradient(patches, dy, matmul):
+    """As `scratchnet.conv.kernel_gradient`, for patches by `convolve` with the same `matmul`."""
+    if matmul is simd:
+        return direct.kernel_gradient(patches, dy)
+    return conv.kernel_gradient(patches, dy, matmul)
+
+
+def image_gradient(W, dy, shape, stride, padding, matmul):
+    """As `scratchnet.conv.image_gradient`."""
+    if matmul is simd:
+        return direct.image_gradient(W, dy, shape, stride, padding)
+    return conv.image_gradient(W, dy, shape, stride, padding, matmul, fold)
 
 
 def fold(patches, shape, stride, padding):

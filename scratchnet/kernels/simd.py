@@ -84,7 +84,7 @@ def _multiply_in_place(A, B, C, add):
         depth = min(DEPTH, K - k)
         for j in range(0, n, columns):
             width = min(columns, n - j)
-            _multiply_panel(C, at(A, 0, k), at(B, k, j), at(C, 0, j), m, depth, width, add or k > 0)
+            multiply_panel(C, at(A, 0, k), at(B, k, j), at(C, 0, j), m, depth, width, add or k > 0)
 
 
 @njit
@@ -114,7 +114,7 @@ def _multiply_packed(A, B, C, add):
                     rows -= ROWS
                 else:
                     pack(C, right, depth, width, panel)
-                _multiply_panel(C, left, panel, product, rows, depth, width, more)
+                multiply_panel(C, left, panel, product, rows, depth, width, more)
 
 
 @njit
@@ -160,7 +160,7 @@ def copy_row(empty, source, target, width):
 
 
 @njit
-def _multiply_panel(like, left, right, product, m, depth, width, add):
+def multiply_panel(like, left, right, product, m, depth, width, add):
     """A panel of C, `width` columns of m rows, = or += `depth` columns of A times rows of B.
 
     `left`, `right` and `product` are the places of the three, as `at` gives them.
