@@ -224,7 +224,7 @@ def test_the_longdouble_judge_is_right_to_nineteen_digits():
     x, labels = rng(1).random((8, 9)), rng(2).integers(3, size=8)  # (8,9), (8,)
     with mpmath.workdps(50):
         truth = fifty_digits(mlp, x, labels)
-        judge = exact.exact_step(trace.state(mlp, sgd), sgd, x, labels)
+        judge = exact.exact_step(trace.state(mlp, sgd), mlp, sgd, softmax_cross_entropy, x, labels)
 
         for name, true in truth.items():
             high = judge[name].astype(np.float64)  # two floats hold one longdouble

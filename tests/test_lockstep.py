@@ -1,5 +1,6 @@
 """The heart of the project: by hand and in PyTorch, the same number in every place."""
 
+from functools import wraps
 from itertools import islice
 
 import numpy as np
@@ -272,6 +273,7 @@ def test_a_network_that_is_sure_and_right_passes_though_p_minus_1_has_lost_its_d
 
 
 def test_a_wrong_gradient_does_not_hide_in_the_band_of_a_sure_network():
+    @wraps(scratchnet.softmax_cross_entropy)
     def one_percent_too_much(logits, labels):
         loss, dlogits = scratchnet.softmax_cross_entropy(logits, labels)
         return loss, dlogits * np.float32(1.01)
