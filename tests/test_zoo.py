@@ -45,7 +45,7 @@ def test_the_right_network_is_not_caught(right, digits, pictures):
 
 
 def test_every_bug_has_a_name_of_its_own_and_there_are_many():
-    assert len({bug.name for bug in BUGS}) == len(BUGS) >= 33
+    assert len({bug.name for bug in BUGS}) == len(BUGS) >= 75
 
 
 def test_planting_leaves_the_package_as_it_was():
@@ -94,7 +94,7 @@ def first_red_test(bug):
 
 # Every bug turns the other tests red; to run them all for each takes too long here.
 @pytest.mark.slow
-@pytest.mark.parametrize("bug", [BUGS[1], BUGS[-3]], ids=lambda bug: bug.name)
+@pytest.mark.parametrize("bug", [BUGS[1], BUGS[-20]], ids=lambda bug: bug.name)
 def test_the_other_tests_turn_red_when_a_bug_is_planted(bug):
     assert first_red_test(bug)
 
@@ -102,8 +102,8 @@ def test_the_other_tests_turn_red_when_a_bug_is_planted(bug):
 def test_the_recorded_results_are_about_these_bugs_and_all_were_caught():
     rows = json.loads(zoo.RESULTS.read_text())["rows"]
 
-    mlp, cnn, *planted = rows
-    for row, right in zip((mlp, cnn), zoo.RIGHTS, strict=True):
+    rights, planted = rows[: len(zoo.RIGHTS)], rows[len(zoo.RIGHTS) :]
+    for row, right in zip(rights, zoo.RIGHTS, strict=True):
         assert (row["model"], row["file"], row["factor"]) == (right.model, right.file, None)
     assert [(row["bug"], row["edits"]) for row in planted] == [
         (bug.name, [list(edit) for edit in bug.edits]) for bug in BUGS
