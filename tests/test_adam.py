@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scratchnet import MLP
 from scratchnet.adam import Adam
 from torch_ref.model import copy_weights, parameters, short, to_torch
-from torch_ref.optimisers import beside
+from torch_ref.optim import beside
 from torch_ref.trace import state
 
 FLOATS = ["float32", "float64"]

@@ -8,7 +8,7 @@ from torch import nn
 import scratchnet
 from scratchnet.adam import Adam
 from torch_ref.model import TorchMLP, from_torch, parameters, to_torch
-from torch_ref.optimisers import beside
+from torch_ref.optim import beside
 
 FLOATS = ["float32", "float64"]
 SIZES = [(784, 128, 64, 10), (3, 2), (1, 1, 1), (5, 4, 4, 4, 4, 2)]

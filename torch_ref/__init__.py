@@ -7,7 +7,7 @@ gan       two adversaries and their loop, as any PyTorch user writes them
 trace     every tensor of one training step, on either side
 rounding  how far two honest computations of the same tensor may differ
 laws      by what law each layer and each loss computes
-optimisers what an optimiser remembers, and its law
+optim     what an optimiser remembers, and by what law it goes on
 verdict   the criteria
 step      one step of two networks in lockstep
 duel      the two steps of a GAN

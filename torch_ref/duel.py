@@ -3,9 +3,12 @@
     discriminator   images, real ones and fakes ──> logits       moved by its Adam
     generator       noise ──> fakes ──> logits                   of which its Adam moves a part
 
-They take turns, as in training, and what is watched are the methods that train. PyTorch's
-discriminator is shown the fakes that ours has drawn; how PyTorch's generator draws, each step of
-the generator shows.
+They take turns, as in training, and what is watched are the methods that train. In a step of the
+generator the layers of the discriminator count on from its own: with three of weights each, the
+fakes are a3, and z4 is the first that the discriminator makes of them.
+
+In its own step, PyTorch's discriminator is shown the fakes that our generator has drawn. That
+PyTorch's draws the same, every step of the generator shows.
 
 In the comments: B images in a batch, Z numbers of noise for each.
 """

@@ -11,7 +11,7 @@ import copy
 import numpy as np
 
 from scratchnet.conv import PLAIN
-from torch_ref import optimisers, trace
+from torch_ref import optim, trace
 
 
 def can_judge(dtype):
@@ -37,7 +37,7 @@ def exact_step(before, network, optimiser, loss_function, x, labels):
         other.layers = [finer[id(layer)] for layer in network.layers]
         return other
 
-    optimiser = optimisers.beside(optimiser).again(again(optimiser.network), before)
+    optimiser = optim.beside(optimiser).again(again(optimiser.network), before)
     batch = _finer({"x": x, "labels": labels}).values()
     return trace.trace_scratchnet(again(network), optimiser, loss_function, *batch)
 

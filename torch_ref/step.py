@@ -16,7 +16,7 @@ from functools import partial
 import numpy as np
 
 import scratchnet
-from torch_ref import model, optimisers, trace, verdict
+from torch_ref import model, optim, trace, verdict
 from torch_ref.laws import LOSSES
 
 
@@ -96,7 +96,7 @@ class Lockstep:
         """
         self.network, self.optimiser, self.loss_function = network, optimiser, loss_function
         self.loss = LOSSES[loss_function.__name__]
-        self.beside = optimisers.beside(optimiser)
+        self.beside = optim.beside(optimiser)
         self.model, self.their_optimiser = theirs or self._theirs()
         self.twin = None if theirs else self._theirs()
         (group,) = self.their_optimiser.param_groups

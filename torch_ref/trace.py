@@ -18,7 +18,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from torch_ref import model as torch_model
-from torch_ref import optimisers
+from torch_ref import optim
 
 LETTERS = {
     **{"Linear": "z", "Conv2d": "z", "MaxPool2d": "p", "Flatten": "f"},
@@ -38,7 +38,7 @@ def layer_names(layers):
 
 def state(network, optimiser):
     """Return copies of the parameters {"W1": array, ...} and of what the optimiser remembers."""
-    return _copies(network.parameters()) | optimisers.beside(optimiser).memory()
+    return _copies(network.parameters()) | optim.beside(optimiser).memory()
 
 
 def trace_scratchnet(network, optimiser, loss_function, x, labels):
