@@ -12,7 +12,10 @@ FLIPS_SHOWN = 20
 
 
 def heading(network, optimiser, found, options):
-    """Say what is compared, on what, and by which libraries; all four are printed."""
+    """Say what is compared, on what, and by which libraries.
+
+    Args: what prints as the network and as the optimiser; the data; the options of the command.
+    """
     notice = f" ({found.notice})" if found.notice else ""
     return "\n".join(
         [
