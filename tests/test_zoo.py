@@ -8,11 +8,13 @@ import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import numpy as np
 import pytest
 from threadpoolctl import threadpool_limits
 
 import scratchnet
 from benchmarks import readme
+from scratchnet.conv import PLAIN
 from torch_ref import zoo
 from torch_ref.bugs import BUGS, Bug
 
@@ -54,6 +56,21 @@ def test_planting_leaves_the_package_as_it_was():
     assert planted.ReLU is not scratchnet.ReLU
     assert Path(scratchnet.layers.__file__).read_bytes() == source
     assert modules == {n: m for n, m in sys.modules.items() if n.startswith("scratchnet")}
+
+
+def test_a_planted_kernel_is_compiled_from_its_own_file_and_leaves_the_users_cache_alone(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    bug = next(bug for bug in BUGS if "neighbour" in bug.name and bug.model == "compiled cnn")
+    x = np.arange(4.0).reshape(1, 1, 2, 2)  # the largest is the last
+    y, choice = PLAIN.largest(x, 2, 2)
+
+    planted = zoo.import_planted(bug).kernels.images
+
+    assert planted.spread(y, choice, x, 2, 2).ravel().tolist() == [0, 0, 3, 0]
+    assert PLAIN.spread(y, choice, x, 2, 2).ravel().tolist() == [0, 0, 0, 3]
+    assert not any(tmp_path.iterdir())
 
 
 def test_a_bug_whose_line_has_changed_is_reported(tmp_path):
