@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 import scratchnet
 from scratchnet import MLP, SGD, Linear, ReLU, softmax_cross_entropy
-from torch_ref import exact, gradcheck, model, trace
+from scratchnet.binary import binary_cross_entropy
+from torch_ref import duel, exact, gradcheck, model, trace
 
 
 def rng(seed=0):
@@ -224,10 +225,34 @@ def test_the_longdouble_judge_is_right_to_nineteen_digits():
     x, labels = rng(1).random((8, 9)), rng(2).integers(3, size=8)  # (8,9), (8,)
     with mpmath.workdps(50):
         truth = fifty_digits(mlp, x, labels)
-        judge = exact.exact_step(trace.state(mlp, sgd), sgd, x, labels)
+        judge = exact.exact_step(trace.state(mlp, sgd), mlp, sgd, softmax_cross_entropy, x, labels)
 
         for name, true in truth.items():
             high = judge[name].astype(np.float64)  # two floats hold one longdouble
             low = (judge[name] - high).astype(np.float64)
             for a, b, c in zip(high.flat, low.flat, np.array(true).flat, strict=True):
                 assert abs(mpmath.mpf(float(a)) + mpmath.mpf(float(b)) - c) < 1e-18
+
+
+@pytest.mark.skipif(
+    not exact.can_judge(np.float64), reason="longdouble is float64 on this processor"
+)
+def test_the_longdouble_judge_follows_adam_and_moves_what_it_moves():
+    gan = duel.begin([6], 0.01, rng=rng(), dtype=np.float64).ours
+    setting = gan.both, gan.generator_adam, binary_cross_entropy
+    noise, targets = rng(1).standard_normal((8, duel.NOISE)), np.ones((8, 1))  # (8,Z), (8,1)
+    trace.trace_scratchnet(*setting, noise, targets)  # to have something to remember
+    before = trace.state(gan.both, gan.generator_adam)
+
+    judge = exact.exact_step(before, *setting, noise, targets)
+
+    for name, array in trace.state(gan.both, gan.generator_adam).items():
+        np.testing.assert_array_equal(array, before[name])  # the judge has touched nothing
+    ours = trace.trace_scratchnet(*setting, noise, targets)
+    assert judge.keys() == ours.keys()
+    assert judge["t"] == ours["t"] == 2
+    for name in judge.keys() - {"t"}:
+        assert judge[name].dtype == np.longdouble
+        assert exact.error(ours[name], judge[name]) < 1000, name
+    for name in ("W3", "b3", "W4", "b4"):  # of the discriminator
+        np.testing.assert_array_equal(judge[name], before[name])

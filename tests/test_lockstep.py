@@ -1,5 +1,6 @@
 """The heart of the project: by hand and in PyTorch, the same number in every place."""
 
+from functools import wraps
 from itertools import islice
 
 import numpy as np
@@ -10,9 +11,11 @@ from hypothesis import strategies as st
 
 import scratchnet
 from scratchnet import cli, kernels
+from scratchnet.adam import Adam
+from scratchnet.binary import binary_cross_entropy
 from scratchnet.models import MODELS
-from torch_ref import data, lockstep, model, report
-from torch_ref.lockstep import Lockstep
+from torch_ref import data, duel, lockstep, model, report
+from torch_ref.step import Lockstep
 
 FLOATS = ["float32", "float64"]
 
@@ -272,6 +275,7 @@ def test_a_network_that_is_sure_and_right_passes_though_p_minus_1_has_lost_its_d
 
 
 def test_a_wrong_gradient_does_not_hide_in_the_band_of_a_sure_network():
+    @wraps(scratchnet.softmax_cross_entropy)
     def one_percent_too_much(logits, labels):
         loss, dlogits = scratchnet.softmax_cross_entropy(logits, labels)
         return loss, dlogits * np.float32(1.01)
@@ -414,6 +418,108 @@ def test_a_float64_maximum_in_another_pixel_is_never_excused():
     assert not any(flip.excused for flip in step.flips)
 
 
+# --- the GAN ------------------------------------------------------------------------------------
+
+
+def small_duel(dtype, hidden=(16, 12), seed=0, **options):
+    return duel.begin(hidden, 0.01, rng=np.random.default_rng(seed), dtype=dtype, **options)
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_every_tensor_of_both_steps_of_the_gan_is_pytorchs_on_real_batches(digits, pictures, dtype):
+    pair = duel.begin([256, 512], 2e-4, rng=np.random.default_rng(0), dtype=dtype)
+    summaries = {side: report.Summary() for side in (pair.discriminator, pair.generator)}
+    for step in islice(duel.walk(pair, digits, pictures, 32, seed=0, dtype=dtype), 20):
+        summaries[step.lockstep].add(step)
+
+    for summary in summaries.values():
+        assert summary.ok, str(summary)
+        assert summary.steps == 10
+        assert "twin" not in str(summary)
+    # x, loss, t; 2 z, a and their gradients; logits; means, squares, 3 x 2 parameters, gradients
+    assert len(summaries[pair.discriminator].worst) == 3 + 8 + 2 + 24
+    # 5 hidden layers; 6 x 2 parameters, their gradients, and 3 x 2 means and squares
+    assert len(summaries[pair.generator].worst) == 3 + 20 + 2 + 24 + 12
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    hidden=st.lists(st.integers(1, 12), max_size=2),
+    n_images=st.integers(1, 12),
+    dtype=st.sampled_from(FLOATS),
+    seed=st.integers(0, 2**32),
+    scale=st.sampled_from([0.0, 1e-3, 1.0, 30.0, 1e3]),
+    shift=st.sampled_from([0.0, -100.0, 100.0]),
+)
+def test_any_gan_duels_like_pytorchs_with_extreme_logits_and_saturated_layers_too(
+    hidden, n_images, dtype, seed, scale, shift
+):
+    pair, rng = small_duel(dtype, hidden, seed), np.random.default_rng(seed)
+    pair.ours.discriminator.weighted[-1].W *= scale
+    for layer in pair.ours.both.weighted[:-1]:
+        layer.b += shift
+
+    for _ in range(2):
+        real = rng.uniform(-1, 1, (n_images, 784)).astype(dtype)  # (B,784)
+        noise = rng.standard_normal((2, n_images, duel.NOISE)).astype(dtype)  # (2,B,Z)
+        assert not failures(pair.tell_apart(real, torch.from_numpy(real), noise[0]))
+        assert not failures(pair.deceive(noise[1]))
+
+
+def leaky_edge(dtype, matmul=np.matmul):
+    """Take a step of a discriminator whose first pre-activations are 0 up to rounding."""
+    pair, rng = small_duel(dtype, (300,), matmul=matmul), np.random.default_rng(0)
+    real = rng.uniform(-1, 1, (1, 784)).astype(dtype)  # (1,784)
+    first = pair.ours.discriminator.weighted[0]
+    first.b[:] = -(real @ first.W)[0]  # (300,)
+    first.b += (rng.standard_normal(300) * np.finfo(dtype).eps / 2).astype(dtype)
+    noise = rng.standard_normal((1, duel.NOISE)).astype(dtype)  # (1,Z)
+    return pair.tell_apart(real, torch.from_numpy(real), noise)
+
+
+def test_a_float32_leaky_relu_within_rounding_of_0_may_take_either_slope_and_is_named():
+    step = leaky_edge("float32", backwards_sum)
+
+    assert step.flips
+    assert not failures(step)
+    for flip in step.flips:
+        assert flip.name == "z1"
+        assert (flip.ours > 0) != (flip.theirs > 0)
+        assert 0 < max(abs(flip.ours), abs(flip.theirs)) <= flip.band < 1e-3
+
+
+def test_a_float64_leaky_relu_with_another_slope_is_never_excused():
+    step = leaky_edge("float64", backwards_sum)
+
+    assert step.flips
+    assert not any(flip.excused for flip in step.flips)
+
+
+WRONG_DUELS = {
+    "another slope": (lambda gan: vars(gan.discriminator.layers[1]).update(slope=0.25), "a1"),
+    "more is moved": (
+        lambda gan: vars(gan).update(generator_adam=Adam(gan.both, 0.01, (0.5, 0.999))),
+        "W4",
+    ),
+    "a step was lost": (lambda gan: vars(gan.generator_adam).update(step=lambda: None), "t"),
+    "another Adam": (lambda gan: vars(gan.discriminator_adam).update(eps=1e-7), "W1"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG_DUELS)
+def test_a_gan_that_does_otherwise_than_pytorchs_fails(name):
+    spoil, first_wrong = WRONG_DUELS[name]
+    gan, rng = small_duel("float64").ours, np.random.default_rng(0)
+    spoil(gan)
+    pair = duel.Duel(gan, binary_cross_entropy)
+    real, noise = rng.uniform(-1, 1, (5, 784)), rng.standard_normal((5, duel.NOISE))
+
+    wrong = failures(pair.tell_apart(real, torch.from_numpy(real), noise))
+    wrong += failures(pair.deceive(noise))
+
+    assert wrong[0].startswith(f"{first_wrong} ")
+
+
 # --- the command --------------------------------------------------------------------------------
 
 
@@ -440,6 +546,26 @@ def test_the_command_walks_the_cnn_too(capsys):
         assert f"\n{tensor} " in shown
     assert "0 windows whose maxima lie in different pixels" in shown
     assert "PASS" in shown
+
+
+def test_the_command_walks_the_gan_too_and_shows_both_sides(capsys):
+    options = "--model gan --steps 2 --dataset sample --hidden 8 6 --batch-size 5 --lr 0.01"
+    lockstep.main(options.split())
+
+    shown = capsys.readouterr().out
+    assert "64-8-6-784 against 784-6-8-1 in float64, batches of 5, Adam with lr 0.01" in shown
+    for title in ("discriminator", "generator"):
+        assert f"\n{title}\nstep 1 " in shown
+        assert f"\n{title}\nthe worst of 2 steps " in shown
+    for tensor in ("z5", "da5", "dW4", "mW1", "vb3", "t", "W6"):
+        assert f"\n{tensor} " in shown
+    assert shown.count("PASS") == 2
+
+
+@pytest.mark.parametrize("option", ["--momentum 0.5", "--weight-decay 0.1", "--free-run"])
+def test_options_that_a_gan_has_no_use_for_are_usage_errors(option):
+    with pytest.raises(cli.UsageError, match="not for --model gan"):
+        lockstep.main(["--model", "gan", *option.split()])
 
 
 def test_the_report_names_flipped_relus():

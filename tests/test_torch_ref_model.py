@@ -6,7 +6,9 @@ import torch
 from torch import nn
 
 import scratchnet
-from torch_ref.model import TorchMLP, copy_velocities, from_torch, parameters, to_torch, velocities
+from scratchnet.adam import Adam
+from torch_ref.model import TorchMLP, from_torch, parameters, to_torch
+from torch_ref.optim import beside
 
 FLOATS = ["float32", "float64"]
 SIZES = [(784, 128, 64, 10), (3, 2), (1, 1, 1), (5, 4, 4, 4, 4, 2)]
@@ -79,20 +81,32 @@ def test_both_draw_their_weights_from_the_same_distribution():
         assert mine.std() == pytest.approx(theirs[name].std(), rel=0.1)
 
 
-def test_velocities_cross_over_bit_for_bit():
+OPTIMISERS = {
+    "SGD": (lambda mlp: scratchnet.SGD(mlp, 0.1, momentum=0.9), ["v"]),
+    "Adam": (lambda mlp: Adam(mlp, 0.1), ["m", "v"]),
+}
+
+
+@pytest.mark.parametrize("name", OPTIMISERS)
+def test_what_an_optimiser_remembers_crosses_over_bit_for_bit(name):
     mlp = network((4, 3, 2), "float64")
-    sgd = scratchnet.SGD(mlp, 0.1, momentum=0.9)
-    for _, v in sgd.velocities:
-        v[:] = np.random.default_rng(1).random(v.shape)
-    optimiser = torch.optim.SGD(to_torch(mlp).parameters(), 0.1, momentum=0.9)
+    create, letters = OPTIMISERS[name]
+    ours = create(mlp)
+    for _, gradient in mlp.gradients():  # zeros
+        gradient += 1
+    ours.step()  # to have something to remember
+    parameters = ["W1", "b1", "W2", "b2"]
+    theirs = beside(ours).to_torch(to_torch(mlp).parameters())
 
-    copy_velocities(sgd, optimiser)
+    beside(ours).hand_over(theirs)
 
-    for (name, ours), (same_name, theirs) in zip(
-        sgd.velocities, velocities(optimiser), strict=True
-    ):
-        assert name == same_name
-        np.testing.assert_array_equal(theirs, ours)
+    memory, theirs = beside(ours).memory(), beside(ours).their_memory(theirs)
+    counted = ["t"] if name == "Adam" else []
+    assert list(memory) == [letter + p for letter in letters for p in parameters] + counted
+    assert list(theirs) == list(memory)
+    for key, array in memory.items():
+        assert array.any()
+        np.testing.assert_array_equal(theirs[key], array)
 
 
 @pytest.mark.parametrize("dtype", FLOATS)

@@ -16,8 +16,15 @@ class Bug(NamedTuple):
 
     @property
     def model(self):
-        """The network that the mistake is about, by its name in `scratchnet.models`."""
-        return "cnn" if self.file in ("conv.py", "cnn.py") else "mlp"
+        """What has to be trained to see the mistake, by its name in `zoo.IMAGES`."""
+        return MODELS.get(self.file, "mlp")
+
+
+MODELS = {
+    **dict.fromkeys(("conv.py", "cnn.py"), "cnn"),
+    "kernels/images.py": "compiled cnn",
+    **dict.fromkeys(("activations.py", "binary.py", "adam.py", "adversaries.py"), "gan"),
+}
 
 
 def _bug(name, file, *texts):
@@ -43,6 +50,14 @@ DPATCHES = "dpatches = matmul(W.reshape(n_out, -1).T, dy)"
 ADDED = "+= patches[:, i, j]"
 INNER = "inner = padded[:, padding : padding + H, padding : padding + W]"
 ROUTE = "np.where(choice == n, dy, dy.dtype.type(0))"
+
+LEAK = "return dy * np.maximum(~self.off, dy.dtype.type(self.slope))"
+COSTS = "costs = np.maximum(logits, 0) - targets * logits + np.log1p(np.exp(-np.abs(logits)))"
+DBINARY = "dlogits = (sigmoid(logits) - targets) / logits.size"
+SQUARE = "v += (1 - beta2) * (g * g)"
+UPDATE = "p -= self.lr / first * m / (np.sqrt(v) / math.sqrt(second) + self.eps)"
+DECEIVE = "return learn(self.both, self.generator_adam, *wished(noise))"
+PIXEL = "padded[c, i + stride * h, j + stride * w, b] += patches["
 
 BUGS = (
     _bug("ReLU's slope at 0 is 1", "layers.py", "~(x <= 0)", "~(x < 0)"),
@@ -270,5 +285,106 @@ BUGS = (
         "cnn.py",
         "x.reshape(len(x), *self.image)",
         "x.reshape(len(x), *self.image).swapaxes(2, 3)",
+    ),
+    _bug(
+        "Compiled, overlapping patches overwrite each other",
+        "kernels/images.py",
+        *(PIXEL, PIXEL.replace("+=", "=")),
+    ),
+    _bug(
+        "Compiled, the last of equal maxima counts",
+        "kernels/images.py",
+        *("(candidate > best)", "(candidate >= best)"),
+    ),
+    _bug(
+        "Compiled, the gradient goes to the neighbour of the maximum",
+        "kernels/images.py",
+        *("if choice[c, h, w, b] == n else 0", "if choice[c, h, w, b] == n ^ 1 else 0"),
+    ),
+    _bug("LeakyReLU's slope is forgotten going back", "activations.py", LEAK, "return dy"),
+    _bug("LeakyReLU leaks nothing going back", "activations.py", LEAK, "return dy * ~self.off"),
+    _bug(
+        "LeakyReLU's mask is taken from the gradient",
+        "activations.py",
+        *(LEAK, "return dy * np.maximum(dy > 0, dy.dtype.type(self.slope))"),
+    ),
+    _bug(
+        "Tanh's slope is taken of x, not of y",
+        "activations.py",
+        *("self.y = np.tanh(x)  # (B,N)", "self.x, self.y = x, np.tanh(x)  # (B,N)"),
+        *("return dy * (1 - self.y * self.y)", "return dy * (1 - self.x * self.x)"),
+    ),
+    _bug(
+        "Tanh's slope lacks the square",
+        "activations.py",
+        *("return dy * (1 - self.y * self.y)", "return dy * (1 - self.y)"),
+    ),
+    _bug(
+        "The gradient of the binary loss lacks 1/N",
+        "binary.py",
+        *(DBINARY, "dlogits = sigmoid(logits) - targets"),
+    ),
+    _bug(
+        "The gradient of the binary loss has the opposite sign",
+        "binary.py",
+        *(DBINARY, "dlogits = (targets - sigmoid(logits)) / logits.size"),
+    ),
+    _bug(
+        "The logarithms of the binary loss are kept from 0 by an epsilon",
+        "binary.py",
+        COSTS,
+        "p = sigmoid(logits)\n"
+        "    costs = -targets * np.log(p + 1e-7) - (1 - targets) * np.log(1 - p + 1e-7)",
+    ),
+    _bug(
+        "Adam does not make up for the start at 0",
+        "adam.py",
+        *(UPDATE, "p -= self.lr * m / (np.sqrt(v) + self.eps)"),
+    ),
+    _bug(
+        "Adam's eps is inside the root",
+        "adam.py",
+        *(UPDATE, "p -= self.lr / first * m / np.sqrt(v / second + self.eps)"),
+    ),
+    _bug("Adam squares the mean", "adam.py", SQUARE, SQUARE.replace("g * g", "m * m")),
+    _bug(
+        "Adam's betas are exchanged",
+        "adam.py",
+        *("beta1, beta2 = self.betas", "beta2, beta1 = self.betas"),
+    ),
+    _bug("Adam's steps are not counted on", "adam.py", "self.steps += 1", "self.steps[...] = 1"),
+    _bug("Real and fake are exchanged", "adversaries.py", "< len(real)", ">= len(real)"),
+    _bug(
+        "The discriminator is shown fakes only",
+        "adversaries.py",
+        *("np.concatenate([real, fakes])", "np.concatenate([fakes, fakes])"),
+    ),
+    _bug(
+        "The generator wishes to be found out",
+        "adversaries.py",
+        *("np.ones((len(noise), 1), noise.dtype)", "np.zeros((len(noise), 1), noise.dtype)"),
+    ),
+    _bug(
+        "The generator descends log(1 - D), flat where it fails",
+        "adversaries.py",
+        DECEIVE,
+        "noise, targets = wished(noise)\n"
+        "        loss, dlogits = binary_cross_entropy(self.both.forward(noise), 1 - targets)\n"
+        "        self.both.backward(-dlogits)\n"
+        "        self.generator_adam.step()\n"
+        "        return -loss",
+    ),
+    _bug(
+        "The generator's optimiser moves the discriminator, too",
+        "adversaries.py",
+        *("Adam(generator, lr, betas)", "Adam(self.both, lr, betas)"),
+    ),
+    _bug(
+        "The discriminator's step is taken by the generator's optimiser",
+        "adversaries.py",
+        *(
+            "learn(self.discriminator, self.discriminator_adam,",
+            "learn(self.discriminator, self.generator_adam,",
+        ),
     ),
 )

@@ -10,9 +10,8 @@ import copy
 
 import numpy as np
 
-import scratchnet
 from scratchnet.conv import PLAIN
-from torch_ref import trace
+from torch_ref import optim, trace
 
 
 def can_judge(dtype):
@@ -20,22 +19,35 @@ def can_judge(dtype):
     return np.finfo(np.longdouble).eps < np.finfo(dtype).eps / 100
 
 
-def exact_step(before, optimiser, x, labels):
-    """Return the trace of a step in longdouble, from the state `before` and by the same SGD."""
-    network = copy.copy(optimiser.network)
-    network.layers = [copy.copy(layer) for layer in network.layers]
-    for layer in network.layers:
+def exact_step(before, network, optimiser, loss_function, x, labels):
+    """Return the trace of a step in longdouble, from the state `before` and by the same optimiser.
+
+    Args: those of `trace.trace_scratchnet`; the optimiser may move a part of the network only.
+    """
+    before, finer = _finer(before), {id(layer): copy.copy(layer) for layer in network.layers}
+    for i, layer in enumerate((finer[id(layer)] for layer in network.weighted), start=1):
+        layer.W, layer.b = before[f"W{i}"], before[f"b{i}"]
+        layer.matmul = np.matmul
+    for layer in finer.values():
         if hasattr(layer, "moves"):  # like the ladder, the compiled ones know no longdouble
             layer.moves = PLAIN
-    for i, layer in enumerate(network.weighted, start=1):
-        layer.W, layer.b = (before[f"{kind}{i}"].astype(np.longdouble) for kind in "Wb")
-        layer.matmul = np.matmul
-    sgd = scratchnet.SGD(network, optimiser.lr, optimiser.momentum, optimiser.weight_decay)
-    names = (f"v{kind}{i}" for i in range(1, len(network.weighted) + 1) for kind in "Wb")
-    for name, (_, velocity) in zip(names, sgd.velocities, strict=True):
-        velocity[:] = before[name]
-    x = x.astype(np.longdouble)  # (B,784)
-    return trace.trace_scratchnet(network, sgd, scratchnet.softmax_cross_entropy, x, labels)
+
+    def again(network):
+        other = copy.copy(network)
+        other.layers = [finer[id(layer)] for layer in network.layers]
+        return other
+
+    optimiser = optim.beside(optimiser).again(again(optimiser.network), before)
+    batch = _finer({"x": x, "labels": labels}).values()
+    return trace.trace_scratchnet(again(network), optimiser, loss_function, *batch)
+
+
+def _finer(arrays):
+    """The same arrays, those of floating point in longdouble."""
+    return {
+        name: array.astype(np.longdouble) if array.dtype.kind == "f" else array.copy()
+        for name, array in arrays.items()
+    }
 
 
 def error(tensor, exact):

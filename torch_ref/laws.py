@@ -1,11 +1,13 @@
-"""By what law each layer computes, and so how far its tensors may be apart, given its inputs.
+"""By what law each layer and each loss computes, and so how far two of their tensors may be apart.
 
-Every function returns {"y": band, "dx": band}, and "dW" and "db" where there are weights; a band is
-a function of no arguments, as most are never asked for. The sums are those of `rounding`; what a
-convolution sums up is PyTorch's to say, in float64.
+Every function for a layer returns {"y": band, "dx": band}, and "dW" and "db" where there are
+weights; a band is a function of no arguments, as most are never asked for. The sums are those of
+`rounding`; what a convolution sums up is PyTorch's to say, in float64.
 
 In the comments: B images, C channels in, O channels out; H, W and H', W' pixels in and out.
 """
+
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -90,6 +92,25 @@ def relu(pair, layer, x, dy, W, b):
     return {"y": lambda: _gap(pair(x)), "dx": lambda: _gap(pair(dy))}
 
 
+def leaky_relu(pair, layer, x, dy, W, b):
+    """Nothing is rounded where the slope is 1; both sides take the same one of the two slopes."""
+
+    def bent(name):
+        on, scaled = pair(x)[0] > 0, rounding.scaled_band(pair(name), layer.slope)
+        return np.where(on, _gap(pair(name)), scaled)
+
+    return {"y": lambda: bent(x), "dx": lambda: bent(dy)}
+
+
+def tanh(pair, layer, x, dy, W, b):
+    """Going back, the inputs are dy and y, as either side has computed it."""
+    y = dy.removeprefix("d")
+    return {
+        "y": lambda: rounding.tanh_band(pair(x)),
+        "dx": lambda: rounding.tanh_slope_band(pair(dy), pair(y)),
+    }
+
+
 def flatten(pair, layer, x, dy, W, b):
     """The same numbers in another shape."""
     return {
@@ -103,7 +124,27 @@ LAWS = {
     "Conv2d": conv,
     "MaxPool2d": max_pool,
     "ReLU": relu,
+    "LeakyReLU": leaky_relu,
+    "Tanh": tanh,
     "Flatten": flatten,
+}
+
+
+class Loss(NamedTuple):
+    """A loss in PyTorch, and the bands around its value and its gradient."""
+
+    criterion: object  # of logits and labels, as in torch.nn.functional
+    value: object  # of the pair of logits, and labels
+    gradient: object  # of the pairs of logits and gradients
+
+
+LOSSES = {
+    "softmax_cross_entropy": Loss(F.cross_entropy, rounding.loss_band, rounding.dlogits_band),
+    "binary_cross_entropy": Loss(
+        F.binary_cross_entropy_with_logits,
+        rounding.binary_loss_band,
+        rounding.binary_dlogits_band,
+    ),
 }
 
 

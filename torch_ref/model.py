@@ -9,6 +9,7 @@ and biases are the same on both sides.
 In the comments: I inputs, O outputs.
 """
 
+import re
 from itertools import pairwise
 
 import numpy as np
@@ -91,14 +92,7 @@ def from_torch(model):
 def copy_weights(network, model):
     """Overwrite the parameters of the PyTorch model with those of the scratchnet network."""
     for (_, ours), theirs in zip(network.parameters(), model.parameters(), strict=True):
-        theirs.copy_(torch.from_numpy(_across(ours)))
-
-
-def copy_velocities(sgd, optimiser):
-    """Overwrite the momentum buffers of a `torch.optim.SGD` with the velocities of our SGD."""
-    (group,) = optimiser.param_groups
-    for (_, ours), theirs in zip(sgd.velocities, group["params"], strict=True):
-        optimiser.state[theirs]["momentum_buffer"] = torch.from_numpy(_across(ours)).clone()
+        theirs.copy_(torch.from_numpy(across(ours)))
 
 
 def parameters(model):
@@ -106,29 +100,30 @@ def parameters(model):
 
     The arrays look into PyTorch's memory: they change when the model does.
     """
-    return _named(model.parameters(), "W", "b")
+    return named(model.parameters(), "W", "b")
 
 
 def gradients(model):
     """Return [(name, array), ...] of the last backward pass, as scratchnet's `gradients`."""
-    return _named((p.grad for p in model.parameters()), "dW", "db")
+    return named((p.grad for p in model.parameters()), "dW", "db")
 
 
-def velocities(optimiser):
-    """Return [(name, array), ...] as `scratchnet.SGD.velocities`."""
-    (group,) = optimiser.param_groups
-    return _named((optimiser.state[p]["momentum_buffer"] for p in group["params"]), "W", "b")
-
-
-def _named(tensors, weight, bias):
-    arrays = [tensor.detach().numpy() for tensor in tensors]  # weight, bias, weight, bias, ...
+def named(tensors, weight, bias):
+    """Return [("linear1.W", array), ...] of PyTorch's tensors weight, bias, weight, bias, ..."""
+    arrays = [tensor.detach().numpy() for tensor in tensors]
     pairs = []
     for i, (W, b) in enumerate(zip(arrays[::2], arrays[1::2], strict=True), start=1):
         layer = f"{'conv' if W.ndim == 4 else 'linear'}{i}"
-        pairs += [(f"{layer}.{weight}", _across(W)), (f"{layer}.{bias}", b)]
+        pairs += [(f"{layer}.{weight}", across(W)), (f"{layer}.{bias}", b)]
     return pairs
 
 
-def _across(array):
+def short(pairs, prefix=""):
+    """Turn [("linear1.dW", array), ...] into {"dW1": array, ...}."""
+    parts = ((re.fullmatch(r"[a-z]+(\d+)\.(\w+)", name).groups(), array) for name, array in pairs)
+    return {f"{prefix}{kind}{number}": array for (number, kind), array in parts}
+
+
+def across(array):
     """The array as the other side has it: the weights of a Linear are transposed."""
     return array.T if array.ndim == 2 else array

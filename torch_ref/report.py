@@ -12,14 +12,14 @@ FLIPS_SHOWN = 20
 
 
 def heading(network, optimiser, found, options):
-    """Say what is compared, on what, and by which libraries."""
-    recipe = f"batches of {options.batch_size}, SGD with lr {optimiser.lr}"
-    recipe += f", momentum {optimiser.momentum}" if optimiser.momentum else ""
-    recipe += f", weight decay {optimiser.weight_decay}" if optimiser.weight_decay else ""
+    """Say what is compared, on what, and by which libraries.
+
+    Args: what prints as the network and as the optimiser; the data; the options of the command.
+    """
     notice = f" ({found.notice})" if found.notice else ""
     return "\n".join(
         [
-            f"{network} in {options.dtype}, {recipe}",
+            f"{network} in {options.dtype}, batches of {options.batch_size}, {optimiser}",
             f"by hand: NumPy {np.__version__}, matmul {options.matmul}; "
             f"beside it: PyTorch {torch.__version__}",
             f"data: {found.name}, {len(found.train.labels):,} training images{notice}",
@@ -27,11 +27,13 @@ def heading(network, optimiser, found, options):
     )
 
 
-def table(step, optimiser):
+def table(step):
     """Show every tensor of one step: the two networks beside each other, and their own errors."""
     judge = exact.can_judge(step.ours["x"].dtype)
     if judge:
-        true = exact.exact_step(step.before, optimiser, step.theirs["x"], step.theirs["labels"])
+        pair, batch = step.lockstep, (step.theirs["x"], step.theirs["labels"])
+        setting = pair.network, pair.optimiser, pair.loss_function
+        true = exact.exact_step(step.before, *setting, *batch)
     lines = [
         f"{f'step {step.number}':<20}{'largest':>11}{'in eps of':>16}"
         + (f"{'own error in eps':>22}" if judge else ""),
@@ -49,7 +51,7 @@ def table(step, optimiser):
             by_hand, pytorch = (_error(side, true[v.name]) for side in sides)
             line += f"{by_hand:>11}{pytorch:>9}"
         lines.append(f"{line}  {v.word}")
-    return "\n" + "\n".join(lines)
+    return "\n".join(["", *([step.lockstep.title] if step.lockstep.title else []), *lines])
 
 
 def _eps(value):
@@ -66,12 +68,13 @@ def _error(side, true):
 class Summary:
     """The worst of every tensor over all steps, the flipped ReLUs, and the drift."""
 
-    def __init__(self):
+    def __init__(self, title=""):
+        self.title = title
         self.worst = {}  # name: (Verdict, number of its step)
         self.failed = []  # (number of the step, name)
         self.cancelled = []  # the same, for tensors judged by their band
         self.flips = []
-        self.drifts = []  # a dict for each step
+        self.drifts = []  # a dict for each step, where there is a twin
         self.parted = None  # the first step and tensor in which the twin was not bit for bit ours
         self.twin_flip = None  # the first ReLU that was on in ours and off in the twin, or inverse
         self.steps = 0
@@ -89,8 +92,9 @@ class Summary:
             elif v.cancels:
                 self.cancelled.append((step.number, v.name))
         self.flips += step.flips
-        self.drifts.append(step.drift)
-        self._see_twin(step)
+        if step.twin:
+            self.drifts.append(step.drift)
+            self._see_twin(step)
 
     @staticmethod
     def _rank(v):
@@ -127,12 +131,12 @@ class Summary:
     def ok(self):
         if self.failed or not all(flip.excused for flip in self.flips):
             return False
-        off = np.max([list(drift.values()) for drift in self.drifts[:DRIFT_STEPS]])
-        return bool(self.dtype != np.float64 or off <= DRIFT_LIMIT)
+        drifts = [list(drift.values()) for drift in self.drifts[:DRIFT_STEPS]]
+        return bool(self.dtype != np.float64 or np.max(drifts, initial=0) <= DRIFT_LIMIT)
 
     def __str__(self):
         lines = [
-            "",
+            *([self.title] if self.title else []),
             f"{f'the worst of {self.steps:,} steps':<29}{'largest':>11}{'in eps of':>18}",
             f"{'tensor':<9}{'shape':<11}{'at step':>9}{'difference':>11}"
             f"{'max|t|':>12}{'‖t‖':>8}  verdict",
@@ -144,7 +148,7 @@ class Summary:
                 f"{_eps(v.of_max):>12}{_eps(v.of_norm):>8}  {v.word}"
             )
         lines.append(f"{'limits':<40}{MAX_LIMIT:>12}{NORM_LIMIT:>8}  loss {LOSS_LIMIT}")
-        return "\n".join([*lines, "", *self._sentences()])
+        return "\n".join(["", *lines, "", *self._sentences()])
 
     def _sentences(self):
         yield f"{len(self.worst) * self.steps:,} tensors compared, {len(self.failed):,} failed" + (
@@ -172,10 +176,12 @@ class Summary:
             )
         if len(self.flips) > FLIPS_SHOWN:
             yield f"  and {len(self.flips) - FLIPS_SHOWN:,} more"
-        off, name, number = self.drift
-        judged = self.dtype == np.float64 and self.steps <= DRIFT_STEPS
-        limit = f" (limit {DRIFT_LIMIT:.0e})" if judged else ""
-        yield f"an unsynchronised twin drifts off by {off:.1e}{limit}: {name} in step {number:,}"
+        if self.drifts:
+            off, name, number = self.drift
+            judged = self.dtype == np.float64 and self.steps <= DRIFT_STEPS
+            limit = f" (limit {DRIFT_LIMIT:.0e})" if judged else ""
+            where = f"{name} in step {number:,}"
+            yield f"an unsynchronised twin drifts off by {off:.1e}{limit}: {where}"
         yield "PASS" if self.ok else "FAIL"
 
     def free_run(self):

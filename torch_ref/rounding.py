@@ -99,6 +99,72 @@ def dlogits_band(logits, dlogits):
     return np.exp(logp) * np.expm1(moved) / n_images + rounded + 2 * float(info.tiny)
 
 
+def binary_loss_band(logits, targets):
+    """Return the band around the mean binary cross-entropy of logits, a pair (ours, theirs).
+
+    A cost max(x, 0) - t x + log(1 + e) with e = exp(-|x|) moves by no more than x does. However it
+    is put together, from x, t x and a logarithm of at most e, that takes four roundings at most of
+    2|x| + e, and exp and log are off by ULPS eps e each; counted for both sides. Of |x|, not of the
+    cost: PyTorch subtracts two numbers near x, and so keeps few digits where the cost is next to 0.
+    """
+    info = np.finfo(logits[0].dtype)
+    x, t = (side.astype(np.float64) for side in (logits[1], targets))
+    size, e = np.abs(x), np.exp(-np.abs(x))
+    costs = np.maximum(x, 0) - t * x + np.log1p(e)
+    eps = float(info.eps)
+    each = _apart(logits) + 2 * gamma(4, eps) * (2 * size + e) + 4 * ULPS * eps * e
+    return each.mean() + 2 * gamma(x.size, eps) * costs.mean() + 2 * float(info.tiny)
+
+
+def binary_dlogits_band(logits, dlogits):
+    """Return the band around (sigmoid(logits) - targets) / N, both arguments pairs.
+
+    Logits that differ by g move log p by at most g. An exponential, a sum and a division make p, so
+    that rounding moves it by at most eps (2 ULPS + 1) of itself, counted for both sides. What this
+    does to p it does, absolutely, to p - 1; a subtraction and a division follow.
+    """
+    info = np.finfo(logits[0].dtype)
+    eps, x = float(info.eps), logits[1].astype(np.float64)
+    logp = np.minimum(x, 0) - np.log1p(np.exp(-np.abs(x)))
+    moved = _apart(logits) + 2 * eps * (2 * ULPS + 1)
+    rounded = 4 * eps * np.abs(dlogits[1].astype(np.float64))
+    return np.exp(logp) * np.expm1(moved) / x.size + rounded + 2 * float(info.tiny)
+
+
+def scaled_band(x, slope):
+    """Return the band around slope x, for a pair x: each side rounds the slope and the product."""
+    info = np.finfo(x[0].dtype)
+    rounded = slope * sum(np.abs(side.astype(np.float64)) for side in x)
+    return slope * _apart(x) + gamma(2, float(info.eps)) * rounded + 2 * float(info.tiny)
+
+
+def tanh_band(x):
+    """Return the band around tanh(x), for a pair x.
+
+    Where the slope is s, it is at most s + g at a distance g, as no second derivative is over 1;
+    and no tanh in use is off by more than ULPS eps.
+    """
+    info = np.finfo(x[0].dtype)
+    gap, theirs = _apart(x), x[1].astype(np.float64)
+    e = np.exp(-2 * np.abs(theirs))
+    slope = 4 * e / (1 + e) ** 2  # 1 - tanh² without the subtraction
+    rounded = 2 * ULPS * float(info.eps) * np.abs(np.tanh(theirs))
+    return gap * (slope + gap) + rounded + 2 * float(info.tiny)
+
+
+def tanh_slope_band(dy, y):
+    """Return the band around dy (1 - y²) = dy - dy y y, both arguments pairs.
+
+    A sum of two products with at most three roundings each, so that where y is near 1, and the sum
+    near 0, the error is not.
+    """
+    info = np.finfo(y[0].dtype)
+    (dy1, dy2), (y1, y2) = (tuple(side.astype(np.float64) for side in pair) for pair in (dy, y))
+    passed_on = np.abs(dy1 - dy2) * (1 - y1 * y1) + np.abs(dy2 * (y1 - y2) * (y1 + y2))
+    summed = np.abs(dy1) * (1 + y1 * y1) + np.abs(dy2) * (1 + y2 * y2)
+    return passed_on + gamma(4, float(info.eps)) * summed + 4 * float(info.tiny)
+
+
 def velocity_band(g, p, v, momentum, weight_decay):
     """Return the band around v' = momentum v + g + weight_decay p, for a pair g of gradients.
 
@@ -107,8 +173,7 @@ def velocity_band(g, p, v, momentum, weight_decay):
     """
     info = np.finfo(p.dtype)
     magnitude = _step(g, p, v, momentum, weight_decay)
-    passed_on = np.abs(g[0].astype(np.float64) - g[1])
-    return passed_on + 5 * float(info.eps) * magnitude + 8 * float(info.tiny)
+    return _apart(g) + 5 * float(info.eps) * magnitude + 8 * float(info.tiny)
 
 
 def parameter_band(g, p, v, lr, momentum, weight_decay):
@@ -117,6 +182,49 @@ def parameter_band(g, p, v, lr, momentum, weight_decay):
     magnitude = np.abs(p) + lr * _step(g, p, v, momentum, weight_decay)
     passed_on = lr * velocity_band(g, p, v, momentum, weight_decay)
     return passed_on + 3 * float(info.eps) * magnitude + 8 * float(info.tiny)
+
+
+def mean_band(g, m, beta):
+    """Return the band around Adam's m' = m + (1 - β) (g - m), for a pair g of gradients.
+
+    The old mean m is the same on both sides. Each side rounds at most five times, and computes with
+    nothing larger than |g| + |m|.
+    """
+    info = np.finfo(m.dtype)
+    summed = np.abs(m.astype(np.float64)) + _larger(g)
+    return (1 - beta) * _apart(g) + 2 * gamma(5, float(info.eps)) * summed + 8 * float(info.tiny)
+
+
+def square_band(g, v, beta):
+    """Return the band around Adam's v' = β v + (1 - β) g², with the arguments of `mean_band`.
+
+    The terms are positive, so that four roundings of each stay relative; but g² may underflow.
+    """
+    info, larger = np.finfo(v.dtype), _larger(g)
+    passed_on = (1 - beta) * _apart(g) * 2 * larger
+    summed = beta * v.astype(np.float64) + (1 - beta) * larger**2
+    return passed_on + 2 * gamma(5, float(info.eps)) * summed + 8 * float(info.tiny)
+
+
+def adam_band(m, v, p, t, lr, betas, eps):
+    """Return the band around Adam's p' = p - lr m̂ / (√v̂ + eps), in step t, for pairs m and v.
+
+    A gradient that has cancelled is rounding alone, and the division by √v̂ makes a step of full
+    length of it. A bound on the gradients would be of no use here; but m and v, after their update,
+    lie on the table. The step U that follows from each side's own is computed in float64: what the
+    two differ by is passed on. Each side rounds U at most eight times, the constants in it among
+    them, and here it is rounded as often; a subtraction follows.
+    """
+    info = np.finfo(p.dtype)
+    first, second = (1 - beta**t for beta in betas)
+    steps = [
+        lr / first * m_.astype(np.float64) / (np.sqrt(v_.astype(np.float64) / second) + eps)
+        for m_, v_ in zip(m, v, strict=True)
+    ]
+    size = np.abs(steps[0]) + np.abs(steps[1])
+    passed_on = np.abs(steps[0] - steps[1])
+    rounded = gamma(16, float(info.eps)) * size
+    return passed_on + rounded + float(info.eps) * (np.abs(p) + size) + 8 * float(info.tiny)
 
 
 def _step(g, p, v, momentum, weight_decay):
@@ -135,3 +243,13 @@ def _log_softmax(logits):
     logits = logits.astype(np.float64)  # (B,C)
     shifted = logits - logits.max(axis=1, keepdims=True)  # (B,C)
     return shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))  # (B,C)
+
+
+def _apart(pair):
+    """How far two arrays are apart, element by element."""
+    return np.abs(pair[0].astype(np.float64) - pair[1])
+
+
+def _larger(pair):
+    """The larger magnitude of two arrays, element by element."""
+    return np.maximum(*(np.abs(side.astype(np.float64)) for side in pair))

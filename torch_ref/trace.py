@@ -2,7 +2,7 @@
 
     x ─> z1 ─> a1 ─> z2 ─> a2 ─> logits ─> loss
          dz1 <─ da1 <─ dz2 <─ da2 <─ dlogits <─'      and dW1, db1, ... beside them
-    then the velocities vW1, vb1, ... and the parameters W1, b1, ... after the update
+    then the parameters W1, b1, ... after the update, and what the optimiser remembers: vW1, ...
 
 What max pooling number 1 makes of a1 is p1, and flattened it is f1.
 
@@ -10,7 +10,6 @@ Both networks are watched from outside while they do what they always do: scratc
 methods `forward` and `backward`, PyTorch through its hooks. Neither knows that it is watched.
 """
 
-import re
 from contextlib import contextmanager
 
 import numpy as np
@@ -19,8 +18,12 @@ from torch import nn
 from torch.nn import functional as F
 
 from torch_ref import model as torch_model
+from torch_ref import optim
 
-LETTERS = {"Linear": "z", "Conv2d": "z", "ReLU": "a", "MaxPool2d": "p", "Flatten": "f"}
+LETTERS = {
+    **{"Linear": "z", "Conv2d": "z", "MaxPool2d": "p", "Flatten": "f"},
+    **{"ReLU": "a", "LeakyReLU": "a", "Tanh": "a"},
+}
 
 
 def layer_names(layers):
@@ -34,62 +37,79 @@ def layer_names(layers):
 
 
 def state(network, optimiser):
-    """Return copies of the parameters {"W1": array, ...} and velocities {"vW1": array, ...}."""
-    return _short(network.parameters()) | _short(optimiser.velocities, prefix="v")
+    """Return copies of the parameters {"W1": array, ...} and of what the optimiser remembers."""
+    return _copies(network.parameters()) | optim.beside(optimiser).memory()
 
 
 def trace_scratchnet(network, optimiser, loss_function, x, labels):
     """Take one training step with scratchnet; return {name: array}, all of them copies."""
-    trace = {"x": x.copy(), "labels": labels.copy()}
-    with _watched(network, trace):
-        logits = network.forward(x)
-        loss, dlogits = loss_function(logits, labels)
-        trace |= {"loss": np.array(loss), "dlogits": dlogits.copy()}
+
+    def learn():
+        loss, dlogits = loss_function(network.forward(x), labels)
         network.backward(dlogits)
-    trace |= _short(network.gradients())
-    optimiser.step()
-    if optimiser.momentum:
-        trace |= _short(optimiser.velocities, prefix="v")
-    return trace | _short(network.parameters())
+        optimiser.step()
+        return loss
+
+    return watch(network, optimiser, learn) | {"labels": labels.copy()}
+
+
+def watch(network, optimiser, learn):
+    """Watch a step that somebody else takes; return {name: array}, all of them copies.
+
+    Args:
+        learn: a function of no arguments that lets the network and the optimiser take one training
+            step, and returns the loss.
+    """
+    trace = {}
+    with _watched(network, trace):
+        trace["loss"] = np.array(learn())
+    trace |= _copies(network.gradients())
+    return trace | state(network, optimiser)
 
 
 @contextmanager
 def _watched(network, trace):
-    """Write what every layer returns into the trace, while the body runs."""
+    """Write what the network is given and what its layers return into the trace meanwhile."""
     names = layer_names(network.layers)
+    network.forward = _recording(network.forward, trace, given="x")
+    network.backward = _recording(network.backward, trace, given="dlogits")
     for name, layer in zip(names, network.layers, strict=True):
-        layer.forward = _recording(layer.forward, trace, name)
+        layer.forward = _recording(layer.forward, trace, returned=name)
     # What layer k returns going back is the gradient of what layer k-1 returned going forward.
     for name, layer in zip(names, network.layers[1:], strict=False):
-        layer.backward = _recording(layer.backward, trace, f"d{name}")
+        layer.backward = _recording(layer.backward, trace, returned=f"d{name}")
     try:
         yield
     finally:
-        for layer in network.layers:
-            vars(layer).pop("forward")  # uncovers the method of the class
-            vars(layer).pop("backward", None)
+        for watched in (network, *network.layers):
+            vars(watched).pop("forward")  # uncovers the method of the class
+            vars(watched).pop("backward", None)
 
 
-def _recording(method, trace, name):
-    def recorded(*args, **kwargs):
-        result = method(*args, **kwargs)
-        trace[name] = result.copy()
+def _recording(method, trace, *, given=None, returned=None):
+    def recorded(array, **options):
+        if given:
+            trace[given] = array.copy()
+        result = method(array, **options)
+        if returned:
+            trace[returned] = result.copy()
         return result
 
     return recorded
 
 
-def trace_torch(model, optimiser, x, labels, sides=None):
+def trace_torch(model, optimiser, x, labels, sides=None, criterion=F.cross_entropy):
     """Take one training step with PyTorch; return {name: array} and the flipped units.
 
     Args:
-        model, optimiser: a TorchMLP or TorchCNN and a `torch.optim.SGD` on it.
-        x, labels: tensors (B, 784) and (B,).
+        model, optimiser: an `nn.Sequential` and PyTorch's optimiser on it or on a part of it.
+        x, labels: tensors (B, 784) and (B,), or what else the model and the criterion take.
         sides: what the other network computed, {"z1": array, "a1": array, ...}. Where a z is
             positive here and not there, or the other way round, the ReLU is told to take the other
             side, forward and backward, so that the rest of the step can still be compared; and
             where the largest of a window is another one there, the pooling is told to take that.
             The caller has to excuse every such unit.
+        criterion: the loss, a function of logits and labels.
 
     Returns:
         trace: {name: array}, all of them copies, in the shapes of scratchnet.
@@ -102,12 +122,13 @@ def trace_torch(model, optimiser, x, labels, sides=None):
     def keep(name):
         def hook(module, inputs, output):
             (t,) = inputs
-            if isinstance(module, nn.ReLU) and sides is not None:
+            if isinstance(module, nn.ReLU | nn.LeakyReLU) and sides is not None:
                 on = torch.from_numpy(sides[f"z{name[1:]}"] > 0)  # the shape of t
                 flipped = (t > 0) != on
                 if flipped.any():
                     flips[f"z{name[1:]}"] = flipped.nonzero().numpy()
-                    output = torch.where(flipped, t * on, output)
+                    slope = getattr(module, "negative_slope", 0)
+                    output = torch.where(flipped, torch.where(on, t, slope * t), output)
             if isinstance(module, nn.MaxPool2d) and sides is not None:
                 theirs = torch.from_numpy(largest(module, sides[f"a{name[1:]}"]))  # (B,C,H',W')
                 flipped = torch.from_numpy(largest(module, t.detach().numpy())) != theirs
@@ -126,9 +147,9 @@ def trace_torch(model, optimiser, x, labels, sides=None):
         for name, module in zip(layer_names(model), model, strict=True)
     ]
     try:
-        optimiser.zero_grad()
+        model.zero_grad()  # all of it, whatever part the optimiser moves
         logits = model(x)
-        loss = nn.CrossEntropyLoss()(logits, labels)
+        loss = criterion(logits, labels)
         loss.backward()
     finally:
         for handle in handles:
@@ -138,11 +159,9 @@ def trace_torch(model, optimiser, x, labels, sides=None):
     trace |= {name: output.detach() for name, output in outputs.items()}
     trace |= {f"d{name}": output.grad for name, output in outputs.items()}
     trace = {name: tensor.numpy().copy() for name, tensor in trace.items()}
-    trace |= _short(torch_model.gradients(model))
+    trace |= _copies(torch_model.gradients(model))
     optimiser.step()
-    if optimiser.param_groups[0]["momentum"]:
-        trace |= _short(torch_model.velocities(optimiser), prefix="v")
-    return trace | _short(torch_model.parameters(model)), flips
+    return trace | _copies(torch_model.parameters(model)), flips
 
 
 def largest(pool, a):
@@ -158,7 +177,5 @@ def largest(pool, a):
     return F.max_pool2d(torch.from_numpy(a), size, pool.stride, return_indices=True)[1].numpy()
 
 
-def _short(pairs, prefix=""):
-    """Turn [("linear1.dW", array), ...] into {"dW1": copy, ...}."""
-    named = ((re.fullmatch(r"[a-z]+(\d+)\.(\w+)", name).groups(), array) for name, array in pairs)
-    return {f"{prefix}{kind}{number}": array.copy() for (number, kind), array in named}
+def _copies(pairs):
+    return {name: array.copy() for name, array in torch_model.short(pairs).items()}

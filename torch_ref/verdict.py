@@ -2,7 +2,7 @@
 
     strict    largest difference <= 128 eps max|t|  and  <= 64 eps ‖t‖   (the loss: <= 8 eps |loss|)
     band      every element's difference <= its rounding band (see `rounding`)
-    exact     the same bits: the images, the labels
+    exact     the same bits: images, labels, what is counted, what no optimiser moves
 
 A tensor has to pass the strict criterion. Where it does not since its terms cancel, such as p - 1
 of a confident network, it has to lie inside its band element by element, and the report says so.
@@ -10,11 +10,10 @@ Nothing has an absolute tolerance, and a NaN fails each comparison.
 """
 
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 
-from torch_ref import rounding, trace
+from torch_ref import trace
 from torch_ref.laws import LAWS
 
 MAX_LIMIT = 128  # eps, of the tensor's largest element
@@ -93,18 +92,18 @@ def compare(name, ours, theirs, band=None):
     return Verdict(name, theirs.shape, difference, of_max, of_norm, strict, worst)
 
 
-def compare_step(before, ours, theirs, optimiser):
+def compare_step(lockstep, before, ours, theirs):
     """Return the Verdicts on every tensor of two traces of a step, in the order of computation.
 
     What follows from a tensor that failed is judged strictly: nothing excuses it any more.
 
     Args:
+        lockstep: the two networks, each with its optimiser, and the loss.
         before: {"W1": array, "vW1": array, ...}, from which both sides started.
         ours, theirs: the two traces.
-        optimiser: the `scratchnet.SGD`, for its network, lr, momentum and weight_decay.
     """
     verdicts = []
-    for name, band in bands(before, ours, theirs, optimiser).items():
+    for name, band in bands(lockstep, before, ours, theirs).items():
         if not all(verdict.ok for verdict in verdicts):
             band = band and _no_band
         verdicts.append(compare(name, ours.get(name), theirs[name], band))
@@ -115,7 +114,7 @@ def _no_band():
     return 0.0
 
 
-def bands(before, ours, theirs, optimiser):
+def bands(lockstep, before, ours, theirs):
     """Return {name: function that gives the rounding band, or None for the same bits}.
 
     The names stand in the order of computation, each beside the law it is computed by.
@@ -124,19 +123,7 @@ def bands(before, ours, theirs, optimiser):
     def pair(name):
         return ours[name], theirs[name]
 
-    momentum, weight_decay = optimiser.momentum, optimiser.weight_decay
-
-    def velocity(p):
-        return rounding.velocity_band(
-            pair(f"d{p}"), before[p], before[f"v{p}"], momentum, weight_decay
-        )
-
-    def parameter(p):
-        return rounding.parameter_band(
-            pair(f"d{p}"), before[p], before[f"v{p}"], optimiser.lr, momentum, weight_decay
-        )
-
-    layers = list(optimiser.network.layers)
+    layers = list(lockstep.network.layers)
     while not hasattr(layers[-1], "W"):  # the logits are the last sums; more is a mistake
         layers.pop()
     outputs = trace.layer_names(layers)
@@ -147,16 +134,15 @@ def bands(before, ours, theirs, optimiser):
         for layer, x, y, i in zip(layers, inputs, outputs, numbers, strict=True)
     ]
 
-    law = {"x": None, "labels": None}
+    law = dict.fromkeys(name for name in ("x", "labels") if name in ours)
     law |= {y: of["y"] for y, of in zip(outputs, laws, strict=True)}
-    law["loss"] = lambda: rounding.loss_band(pair("logits"), theirs["labels"])
-    law["dlogits"] = lambda: rounding.dlogits_band(pair("logits"), pair("dlogits"))
+    law["loss"] = lambda: lockstep.loss.value(pair("logits"), theirs["labels"])
+    law["dlogits"] = lambda: lockstep.loss.gradient(pair("logits"), pair("dlogits"))
     for x, i, of in reversed(list(zip(inputs, numbers, laws, strict=True))):
         law |= {f"{kind}{i}": of[kind] for kind in ("dW", "db") if kind in of}
         if x != "x":  # nobody needs the gradient of the images
             law[f"d{x}"] = of["dx"]
+    law |= dict.fromkeys(lockstep.beside.counts)
     for p in (f"{kind}{i}" for i in range(1, numbers[-1] + 1) for kind in "Wb"):
-        if momentum:
-            law[f"v{p}"] = partial(velocity, p)
-        law[p] = partial(parameter, p)
+        law |= lockstep.beside.bands(p, pair, before) if p in lockstep.moved else {p: None}
     return law

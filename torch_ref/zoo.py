@@ -13,30 +13,38 @@ import importlib
 import json
 import shutil
 import sys
-from itertools import zip_longest
+from dataclasses import replace
+from itertools import islice, zip_longest
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 import numpy as np
 import torch
+from numba.core.caching import NullCache
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 import scratchnet
 from benchmarks import readme
 from scratchnet import cli
-from torch_ref import data
+from scratchnet.binary import binary_cross_entropy
+from torch_ref import data, duel
 from torch_ref.bugs import BUGS, Bug
-from torch_ref.lockstep import Lockstep
+from torch_ref.step import Lockstep
 
 RESULTS = Path(__file__).with_name("zoo.json")
 
-RIGHTS = (Bug("None", "layers.py", ()), Bug("None", "conv.py", ()))
+RIGHTS = tuple(
+    Bug("None", file, ())
+    for file in ("layers.py", "conv.py", "kernels/images.py", "adversaries.py")
+)
 SIZES = (784, 128, 64, 10)
 CHANNELS, WIDTHS = (4, 8), (32, 10)  # of a small CNN: mistakes are as wrong, and sooner measured
-IMAGES = {"mlp": 60_000, "cnn": 6_000}  # to train on, at most
+NOISE, HIDDEN = 16, (64,)  # of a small GAN
+IMAGES = {"mlp": 60_000, "cnn": 6_000, "compiled cnn": 6_000, "gan": 6_000}  # to train on, at most
 RECIPE = {"lr": 0.05, "momentum": 0.5, "weight_decay": 1e-4}  # so that no bug lies idle
+GAN_LR = 2e-4
 EPOCHS = 2
 
 
@@ -79,7 +87,13 @@ def import_planted(bug):
         sys.path.insert(0, folder)
         try:
             planted = importlib.import_module("scratchnet")
-            importlib.import_module("scratchnet.data")
+            for name in ("data", "adversaries"):
+                importlib.import_module(f"scratchnet.{name}")
+            if bug.file.startswith("kernels/"):
+                # Machine code of these sources alone: in the user's cache lies that of the right.
+                compiling = importlib.import_module("scratchnet.kernels.compiling")
+                compiling.DiskCache = lambda py_func: NullCache()
+                importlib.import_module("scratchnet.kernels.images")
         finally:
             sys.path.remove(folder)
             for name in ours():
@@ -89,9 +103,15 @@ def import_planted(bug):
 
 
 def build(planted, model, dtype=np.float32):
-    """Return the network "mlp" or "cnn" of a package like scratchnet."""
+    """Return what IMAGES calls by this name, of a package like scratchnet."""
     drawn = {"rng": np.random.default_rng(0), "dtype": dtype}
-    if model == "cnn":
+    if model == "gan":
+        both = planted.adversaries
+        generator = both.Generator(NOISE, HIDDEN, **drawn)
+        return both.GAN(generator, both.Discriminator(HIDDEN, **drawn), GAN_LR, GAN_LR)
+    if model == "compiled cnn":
+        drawn["moves"] = planted.kernels.images
+    if "cnn" in model:
         return planted.CNN(WIDTHS, channels=CHANNELS, **drawn)
     return planted.MLP(SIZES, **drawn)
 
@@ -101,13 +121,14 @@ def catch(planted, found, pictures, model="mlp"):
 
     Args:
         planted: a package like scratchnet.
-        model: which of its networks, by name.
+        model: what of it to train, by its name in IMAGES.
         found, pictures: the same training images, as a `scratchnet.data.Dataset` and as
             torchvision's data set.
     """
     catches = []
     try:
-        for step in _steps(planted, found, pictures, model):
+        steps = _gan_steps if model == "gan" else _steps
+        for step in steps(planted, found, pictures, model):
             if step is None:
                 catches.append(Catch("a batch", np.inf))
             elif not step.ok:
@@ -147,6 +168,30 @@ def _steps(planted, found, pictures, model):
         yield pair.step((x, labels), (torch.from_numpy(x), torch.from_numpy(labels)))
 
 
+def _gan_steps(planted, found, pictures, model):
+    """Yield Steps of both, over two small epochs and then two probes, as `_steps` does."""
+    few = range(70)  # two batches of 32 and one of 6
+    found = replace(found, train=found.train._make(part[few] for part in found.train))
+    pictures = torch.utils.data.Subset(pictures, few)
+
+    def begin():
+        pair = duel.Duel(build(planted, model, np.float64), planted.binary.binary_cross_entropy)
+        return pair, duel.walk(pair, found, pictures, 32, 0, np.float64)
+
+    with np.errstate(all="ignore"):
+        _, steps = begin()
+        yield from islice(steps, 12)
+
+        pair, steps = begin()
+        for hidden in pair.ours.both.weighted[:-1]:
+            hidden.W[:, 0] = hidden.b[0] = 0  # a pre-activation of exactly 0
+        yield from islice(steps, 2)
+
+        pair, steps = begin()
+        pair.ours.both.weighted[-1].W *= 1e5  # logits in the thousands
+        yield from islice(steps, 2)
+
+
 def _pair(planted, model):
     network = build(planted, model, np.float64)
     return Lockstep(network, planted.SGD(network, **RECIPE), planted.softmax_cross_entropy)
@@ -172,8 +217,32 @@ def accuracy_after_training(planted, found, model="mlp"):
     return float((predicted == found.test.labels).mean())
 
 
+def losses_after_training(planted, found):
+    """Return the mean losses of a planted GAN, discriminator and generator, in its last epoch.
+
+    A None stands for a loss that is not finite.
+    """
+    gan, rng = build(planted, "gan"), np.random.default_rng(0)
+    x = 2 * planted.data.to_unit_interval(found.train.images[: IMAGES["gan"]]) - 1  # (N,784)
+    with np.errstate(all="ignore"):
+        for epoch in range(1, EPOCHS + 1):
+            losses = []
+            for real, _ in planted.data.batches(x, found.train.labels, 32, seed=0, epoch=epoch):
+                noise = rng.standard_normal((2, len(real), NOISE), np.float32)  # (2,B,Z)
+                losses.append((gan.tell_apart(real, noise[0]), gan.deceive(noise[1])))
+        means = np.mean(losses, axis=0)  # (batches,2) -> (2,)
+    return [float(mean) if np.isfinite(mean) else None for mean in means]
+
+
+def score(planted, found, model):
+    """Return what a training ends with, {"test_accuracy": share} or {"losses": [...]} of a GAN."""
+    if model == "gan":
+        return {"losses": losses_after_training(planted, found)}
+    return {"test_accuracy": accuracy_after_training(planted, found, model)}
+
+
 def measure(found, pictures):
-    """Return what the README's tables say, a dict for every bug; the first two are none."""
+    """Return what the README's tables say, a dict for every bug; the first of them are RIGHTS."""
     rows = []
     for bug in tqdm((*RIGHTS, *BUGS)):
         planted = import_planted(bug)
@@ -185,7 +254,7 @@ def measure(found, pictures):
                     "model": bug.model,
                     "file": bug.file,
                     "edits": bug.edits,
-                    "test_accuracy": accuracy_after_training(planted, found, bug.model),
+                    **score(planted, found, bug.model),
                     "wrong_tensor": caught and caught.where,
                     # JSON knows no infinity
                     "factor": caught and (caught.factor if np.isfinite(caught.factor) else "inf"),
@@ -195,30 +264,51 @@ def measure(found, pictures):
 
 
 def tables(results):
-    """Return the tables of the README, one for each network, in Markdown."""
-    networks = {model: build(scratchnet, model) for model in ("mlp", "cnn")}
+    """Return the tables of the README, one for each model, in Markdown."""
+    rows = results["rows"]
     parts = [
-        f"{network}, {EPOCHS} epochs on up to {IMAGES[model]:,} images of {results['dataset']}, "
-        f"lr {RECIPE['lr']}, momentum {RECIPE['momentum']}, weight decay {RECIPE['weight_decay']}"
-        f"\n\n{_table([row for row in results['rows'] if row['model'] == model])}"
-        for model, network in networks.items()
+        f"{_describe(model)}, {EPOCHS} epochs on up to {IMAGES[model]:,} images of "
+        f"{results['dataset']}, {_recipe(model)}"
+        f"\n\n{_table([row for row in rows if row['model'] == model])}"
+        for model in dict.fromkeys(row["model"] for row in rows)
     ]
     return "\n\n".join(parts)
 
 
+def _describe(model):
+    if model == "gan":
+        return str(duel.Duel(build(scratchnet, model), binary_cross_entropy))
+    if model == "compiled cnn":
+        return f"{build(scratchnet, 'cnn')} with compiled folding and pooling"
+    return str(build(scratchnet, model))
+
+
+def _recipe(model):
+    if model == "gan":
+        return f"Adam with lr {GAN_LR}"
+    return (
+        f"lr {RECIPE['lr']}, momentum {RECIPE['momentum']}, weight decay {RECIPE['weight_decay']}"
+    )
+
+
 def _table(rows):
-    lines = [
-        "| planted bug | test accuracy | first wrong tensor | difference / allowed |",
-        "|---|---:|---|---:|",
-    ]
     right, *planted = rows
-    lines.append(f"| *none* | {right['test_accuracy']:.2%} | | passes |")
-    for row in sorted(planted, key=lambda row: -row["test_accuracy"]):
+    scored = "losses of both" if "losses" in right else "test accuracy"
+    lines = [
+        f"| planted bug | {scored} | first wrong tensor | difference / allowed |",
+        "|---|---:|---|---:|",
+        f"| *none* | {_scored(right)} | | passes |",
+    ]
+    for row in sorted(planted, key=lambda row: -row.get("test_accuracy", 0)):
         factor = "∞" if row["factor"] == "inf" else f"{row['factor']:.0e}"
-        lines.append(
-            f"| {row['bug']} | {row['test_accuracy']:.2%} | {row['wrong_tensor']} | {factor} |"
-        )
+        lines.append(f"| {row['bug']} | {_scored(row)} | {row['wrong_tensor']} | {factor} |")
     return "\n".join(lines)
+
+
+def _scored(row):
+    if "losses" in row:
+        return ", ".join("–" if loss is None else f"{loss:.2f}" for loss in row["losses"])
+    return f"{row['test_accuracy']:.2%}"
 
 
 def main(argv=None):

@@ -1,0 +1,100 @@
+"""The same two adversaries, as any PyTorch user would write them, and their training loop.
+
+In the comments: B images in a batch, Z numbers of noise for each.
+"""
+
+from itertools import pairwise
+
+import numpy as np
+import torch
+from torch import nn
+
+from torch_ref.model import copy_weights
+
+
+class TorchGAN:
+    """A generator and a discriminator, each with its Adam."""
+
+    def __init__(self, generator, discriminator, *, lrs, betas=(0.5, 0.999), dtype=torch.float32):
+        """Build the layers.
+
+        Args:
+            generator, discriminator: widths, for example (64, 128, 784) and (784, 128, 1).
+            lrs: the learning rates of both.
+        """
+        layers = []
+        for n_in, n_out in pairwise(generator):
+            layers += [nn.Linear(n_in, n_out, dtype=dtype), nn.ReLU()]
+        self.generator = nn.Sequential(*layers[:-1], nn.Tanh())
+
+        layers = []
+        for n_in, n_out in pairwise(discriminator):
+            layers += [nn.Linear(n_in, n_out, dtype=dtype), nn.LeakyReLU(0.2)]
+        self.discriminator = nn.Sequential(*layers[:-1])
+
+        self.both = nn.Sequential(*self.generator, *self.discriminator)  # from noise to logits
+        self.generator_adam, self.discriminator_adam = (
+            torch.optim.Adam(network.parameters(), lr=lr, betas=betas)
+            for network, lr in zip((self.generator, self.discriminator), lrs, strict=True)
+        )
+
+
+def to_torch(gan):
+    """Return the twin of a `scratchnet.adversaries.GAN`, with its weights and options."""
+    adams = gan.generator_adam, gan.discriminator_adam
+    networks = gan.generator, gan.discriminator
+    theirs = TorchGAN(
+        *map(widths, networks),
+        lrs=[adam.lr for adam in adams],
+        betas=adams[0].betas,
+        dtype=torch.from_numpy(gan.generator.weighted[0].W).dtype,
+    )
+    for network, model in zip(networks, (theirs.generator, theirs.discriminator), strict=True):
+        copy_weights(network, model)
+    return theirs
+
+
+def to_tell_apart(real, fakes):
+    """Return what the discriminator learns from: images (2B, 784), and 1 for real, 0 for fake."""
+    targets = torch.cat([torch.ones(len(real), 1), torch.zeros(len(fakes), 1)])  # (2B,1)
+    return torch.cat([real, fakes.detach()]), targets.to(real.dtype)
+
+
+def to_deceive_with(noise):
+    """Return what the generator learns from: the noise (B, Z), to be taken for real, 1."""
+    return noise, torch.ones(len(noise), 1, dtype=noise.dtype)  # (B,1)
+
+
+def train_epoch(gan, criterion, train_loader, draw):
+    """Go once around the training images; return the mean losses (discriminator, generator).
+
+    Args:
+        gan: a TorchGAN.
+        criterion: `nn.BCEWithLogitsLoss()`.
+        train_loader: yields images (B, 1, 28, 28) in [0, 1], and labels, which nobody needs.
+        draw: a function of B that returns noise (B, Z).
+    """
+    totals = np.zeros(2)
+    for images, _ in train_loader:
+        real = 2 * images.view(-1, 784) - 1  # (B,784), in [-1,1] like the fakes
+
+        fakes = gan.generator(draw(len(real)))  # (B,784)
+        x, targets = to_tell_apart(real, fakes)
+        discriminator_loss = criterion(gan.discriminator(x), targets)
+        gan.discriminator_adam.zero_grad()
+        discriminator_loss.backward()
+        gan.discriminator_adam.step()
+
+        noise, targets = to_deceive_with(draw(len(real)))
+        generator_loss = criterion(gan.both(noise), targets)
+        gan.generator_adam.zero_grad()
+        generator_loss.backward()
+        gan.generator_adam.step()
+
+        totals += len(real) * np.array([discriminator_loss.item(), generator_loss.item()])
+    return tuple((totals / len(train_loader.dataset)).tolist())
+
+
+def widths(network):
+    """Return the widths of one of the two, inputs first."""
+    return [len(network.weighted[0].W), *(len(layer.b) for layer in network.weighted)]
