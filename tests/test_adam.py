@@ -6,8 +6,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scratchnet import MLP
+from scratchnet import MLP, adam
 from scratchnet.adam import Adam
+from scratchnet.kernels import adam as compiled
 from torch_ref.model import copy_weights, parameters, short, to_torch
 from torch_ref.optim import beside
 from torch_ref.trace import state
@@ -19,10 +20,10 @@ both_dtypes = pytest.mark.parametrize("dtype", FLOATS)
 class Pair:
     """A small network with our Adam, and PyTorch's beside it."""
 
-    def __init__(self, dtype, *options):
+    def __init__(self, dtype, *options, update=adam.update):
         self.mlp = MLP((4, 3, 2), rng=np.random.default_rng(0), dtype=dtype)
         self.model = to_torch(self.mlp)
-        self.ours = Adam(self.mlp, *options)
+        self.ours = Adam(self.mlp, *options, update=update)
         self.theirs = torch.optim.Adam(self.model.parameters(), *options)
 
     def step(self, gradient):
@@ -49,9 +50,10 @@ class Pair:
     betas=st.tuples(st.floats(0, 0.99), st.floats(0, 0.9999)),
     eps=st.sampled_from([1e-8, 1e-3]),
     seed=st.integers(0, 2**32),
+    update=st.sampled_from([adam.update, compiled.update]),
 )
-def test_five_steps_are_those_of_pytorch_in_lockstep(dtype, size, lr, betas, eps, seed):
-    pair, rng = Pair(dtype, lr, betas, eps), np.random.default_rng(seed)
+def test_five_steps_are_those_of_pytorch_in_lockstep(dtype, size, lr, betas, eps, seed, update):
+    pair, rng = Pair(dtype, lr, betas, eps, update=update), np.random.default_rng(seed)
     for t in range(1, 6):
         beside(pair.ours).hand_over(pair.theirs)
         copy_weights(pair.mlp, pair.model)
@@ -171,3 +173,37 @@ def test_a_network_that_has_grown_since_is_refused():
 
     with pytest.raises(ValueError, match="shorter"):
         adam.step()
+
+
+def arrays(dtype=np.float32, shape=(3, 4)):
+    """p, g, m, v."""
+    return [np.full(shape, value, dtype) for value in (0.5, 1, 0, 0)]
+
+
+def test_the_compiled_update_takes_a_gradient_of_any_strides():
+    (p, g, m, v), (P, G, M, V) = arrays(), arrays()
+    g[:] = np.arange(12).reshape(3, 4)
+    G = np.asfortranarray(g)
+    options = (0.1, 0.3, (0.9, 0.999), 1e-8)
+    adam.update(p, g, m, v, *options)
+    compiled.update(P, G, M, V, *options)
+    np.testing.assert_allclose([P, M, V], [p, m, v], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("number", "wrong"),
+    [
+        (1, np.zeros((4, 3), np.float32)),
+        (1, np.zeros((3, 4))),
+        (2, np.zeros((3, 5), np.float32)),
+        (0, np.zeros((3, 4), np.int64)),
+        (0, np.zeros((4, 3), np.float32).T),
+        (3, np.zeros((3, 8), np.float32)[:, ::2]),
+    ],
+    ids=["shape", "dtype", "shape of the mean", "integers", "transposed", "strided"],
+)
+def test_the_compiled_update_is_never_handed_what_it_cannot_handle(number, wrong):
+    given_ = arrays()
+    given_[number] = wrong
+    with pytest.raises(ValueError, match=r"of one shape are needed|must be contiguous"):
+        compiled.update(*given_, 0.1, 0.3, (0.9, 0.999), 1e-8)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 import scratchnet
 from scratchnet import MLP, SGD, Linear, ReLU, softmax_cross_entropy
 from scratchnet.binary import binary_cross_entropy
+from scratchnet.gan import DEFAULTS
 from torch_ref import duel, exact, gradcheck, model, trace
 
 
@@ -240,7 +241,7 @@ def test_the_longdouble_judge_is_right_to_nineteen_digits():
 def test_the_longdouble_judge_follows_adam_and_moves_what_it_moves():
     gan = duel.begin([6], 0.01, rng=rng(), dtype=np.float64).ours
     setting = gan.both, gan.generator_adam, binary_cross_entropy
-    noise, targets = rng(1).standard_normal((8, duel.NOISE)), np.ones((8, 1))  # (8,Z), (8,1)
+    noise, targets = rng(1).standard_normal((8, DEFAULTS["noise"])), np.ones((8, 1))  # (8,Z), (8,1)
     trace.trace_scratchnet(*setting, noise, targets)  # to have something to remember
     before = trace.state(gan.both, gan.generator_adam)
 

@@ -13,6 +13,7 @@ import scratchnet
 from scratchnet import cli, kernels
 from scratchnet.adam import Adam
 from scratchnet.binary import binary_cross_entropy
+from scratchnet.gan import DEFAULTS
 from scratchnet.models import MODELS
 from torch_ref import data, duel, lockstep, model, report
 from torch_ref.step import Lockstep
@@ -461,7 +462,7 @@ def test_any_gan_duels_like_pytorchs_with_extreme_logits_and_saturated_layers_to
 
     for _ in range(2):
         real = rng.uniform(-1, 1, (n_images, 784)).astype(dtype)  # (B,784)
-        noise = rng.standard_normal((2, n_images, duel.NOISE)).astype(dtype)  # (2,B,Z)
+        noise = rng.standard_normal((2, n_images, DEFAULTS["noise"])).astype(dtype)  # (2,B,Z)
         assert not failures(pair.tell_apart(real, torch.from_numpy(real), noise[0]))
         assert not failures(pair.deceive(noise[1]))
 
@@ -473,7 +474,7 @@ def leaky_edge(dtype, matmul=np.matmul):
     first = pair.ours.discriminator.weighted[0]
     first.b[:] = -(real @ first.W)[0]  # (300,)
     first.b += (rng.standard_normal(300) * np.finfo(dtype).eps / 2).astype(dtype)
-    noise = rng.standard_normal((1, duel.NOISE)).astype(dtype)  # (1,Z)
+    noise = rng.standard_normal((1, DEFAULTS["noise"])).astype(dtype)  # (1,Z)
     return pair.tell_apart(real, torch.from_numpy(real), noise)
 
 
@@ -512,7 +513,7 @@ def test_a_gan_that_does_otherwise_than_pytorchs_fails(name):
     gan, rng = small_duel("float64").ours, np.random.default_rng(0)
     spoil(gan)
     pair = duel.Duel(gan, binary_cross_entropy)
-    real, noise = rng.uniform(-1, 1, (5, 784)), rng.standard_normal((5, duel.NOISE))
+    real, noise = rng.uniform(-1, 1, (5, 784)), rng.standard_normal((5, DEFAULTS["noise"]))
 
     wrong = failures(pair.tell_apart(real, torch.from_numpy(real), noise))
     wrong += failures(pair.deceive(noise))

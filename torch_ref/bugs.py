@@ -55,7 +55,7 @@ LEAK = "return dy * np.maximum(~self.off, dy.dtype.type(self.slope))"
 COSTS = "costs = np.maximum(logits, 0) - targets * logits + np.log1p(np.exp(-np.abs(logits)))"
 DBINARY = "dlogits = (sigmoid(logits) - targets) / logits.size"
 SQUARE = "v += (1 - beta2) * (g * g)"
-UPDATE = "p -= self.lr / first * m / (np.sqrt(v) / math.sqrt(second) + self.eps)"
+UPDATE = "p -= lr * m / (np.sqrt(v) / root + eps)"
 DECEIVE = "return learn(self.both, self.generator_adam, *wished(noise))"
 PIXEL = "padded[c, i + stride * h, j + stride * w, b] += patches["
 
@@ -339,18 +339,18 @@ BUGS = (
     _bug(
         "Adam does not make up for the start at 0",
         "adam.py",
-        *(UPDATE, "p -= self.lr * m / (np.sqrt(v) + self.eps)"),
+        *("lr, root = self.lr / first, math.sqrt(second)", "lr, root = self.lr, 1.0"),
     ),
     _bug(
         "Adam's eps is inside the root",
         "adam.py",
-        *(UPDATE, "p -= self.lr / first * m / np.sqrt(v / second + self.eps)"),
+        *(UPDATE, "p -= lr * m / np.sqrt(v / root**2 + eps)"),
     ),
     _bug("Adam squares the mean", "adam.py", SQUARE, SQUARE.replace("g * g", "m * m")),
     _bug(
         "Adam's betas are exchanged",
         "adam.py",
-        *("beta1, beta2 = self.betas", "beta2, beta1 = self.betas"),
+        *("beta1, beta2 = betas", "beta2, beta1 = betas"),
     ),
     _bug("Adam's steps are not counted on", "adam.py", "self.steps += 1", "self.steps[...] = 1"),
     _bug("Real and fake are exchanged", "adversaries.py", "< len(real)", ">= len(real)"),
@@ -377,7 +377,7 @@ BUGS = (
     _bug(
         "The generator's optimiser moves the discriminator, too",
         "adversaries.py",
-        *("Adam(generator, lr, betas)", "Adam(self.both, lr, betas)"),
+        *("Adam(generator, lr, betas,", "Adam(self.both, lr, betas,"),
     ),
     _bug(
         "The discriminator's step is taken by the generator's optimiser",

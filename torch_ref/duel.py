@@ -22,11 +22,12 @@ import torch
 import scratchnet
 from scratchnet.adversaries import GAN, Discriminator, Generator
 from scratchnet.binary import binary_cross_entropy
+from scratchnet.gan import DEFAULTS, draw
+from scratchnet.kernels.adam import update
 from torch_ref import data, gan, trace
 from torch_ref.step import Lockstep
 
-NOISE = 64
-RECIPE = {"hidden": [256, 512], "lr": 2e-4}  # where nothing else is asked for
+RECIPE = {name: DEFAULTS[name] for name in ("hidden", "lr")}  # where nothing else is asked for
 
 
 class Duel:
@@ -55,6 +56,12 @@ class Duel:
         networks = self.ours.generator, self.ours.discriminator
         return " against ".join("-".join(map(str, gan.widths(network))) for network in networks)
 
+    @property
+    def recipe(self):
+        """Both optimisers: Adam with lr 0.0008 and 0.0001, betas (0.5, 0.999)."""
+        adams = self.ours.generator_adam, self.ours.discriminator_adam
+        return f"Adam with lr {adams[0].lr} and {adams[1].lr}, betas {adams[0].betas}"
+
     def tell_apart(self, real, their_real, noise):
         """Let both discriminators take a step on their real images (B, 784); return the Step."""
         fakes = torch.from_numpy(self.ours.generator.forward(noise))  # (B,784)
@@ -75,12 +82,13 @@ def begin(hidden, lr, **drawn):
     """Return the Duel of a generator with these hidden widths and a discriminator with the reverse.
 
     Args:
-        lr: of both.
+        lr: of the generator.
         drawn: rng, dtype and matmul, as for the networks.
     """
-    generator = Generator(NOISE, hidden, **drawn)
+    generator = Generator(DEFAULTS["noise"], hidden, **drawn)
     discriminator = Discriminator(hidden[::-1], **drawn)
-    return Duel(GAN(generator, discriminator, lr, lr), binary_cross_entropy)
+    lrs = lr, DEFAULTS["discriminator_lr"]
+    return Duel(GAN(generator, discriminator, *lrs, update=update), binary_cross_entropy)
 
 
 def walk(duel, found, train, batch_size, seed, dtype):
@@ -90,15 +98,12 @@ def walk(duel, found, train, batch_size, seed, dtype):
     """
     x = scratchnet.data.to_unit_interval(found.train.images, dtype)  # (N,784)
     torch_dtype = getattr(torch, np.dtype(dtype).name)
-    rng = np.random.default_rng(seed)
     numbers = len(duel.ours.generator.weighted[0].W)
-
-    def draw(n_images):
-        return rng.standard_normal((n_images, numbers)).astype(dtype)  # (B,Z)
-
     for epoch in count(1):
         ours = scratchnet.data.batches(x, found.train.labels, batch_size, seed=seed, epoch=epoch)
         theirs = data.batches(train, batch_size, seed=seed, epoch=epoch, dtype=torch_dtype)
-        for (real, _), (their_real, _) in zip(ours, theirs, strict=True):
-            yield duel.tell_apart(2 * real - 1, 2 * their_real - 1, draw(len(real)))
-            yield duel.deceive(draw(len(real)))
+        pairs = zip(ours, theirs, strict=True)
+        for batch, ((real, _), (their_real, _)) in enumerate(pairs, start=1):
+            noise = draw((2, len(real), numbers), seed, epoch, batch).astype(dtype)  # (2,B,Z)
+            yield duel.tell_apart(2 * real - 1, 2 * their_real - 1, noise[0])
+            yield duel.deceive(noise[1])

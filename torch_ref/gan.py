@@ -22,21 +22,21 @@ class TorchGAN:
             generator, discriminator: widths, for example (64, 128, 784) and (784, 128, 1).
             lrs: the learning rates of both.
         """
-        layers = []
-        for n_in, n_out in pairwise(generator):
-            layers += [nn.Linear(n_in, n_out, dtype=dtype), nn.ReLU()]
-        self.generator = nn.Sequential(*layers[:-1], nn.Tanh())
-
-        layers = []
-        for n_in, n_out in pairwise(discriminator):
-            layers += [nn.Linear(n_in, n_out, dtype=dtype), nn.LeakyReLU(0.2)]
-        self.discriminator = nn.Sequential(*layers[:-1])
-
+        self.generator = nn.Sequential(*_dense(generator, dtype), nn.Tanh())
+        self.discriminator = nn.Sequential(*_dense(discriminator, dtype))
         self.both = nn.Sequential(*self.generator, *self.discriminator)  # from noise to logits
         self.generator_adam, self.discriminator_adam = (
             torch.optim.Adam(network.parameters(), lr=lr, betas=betas)
             for network, lr in zip((self.generator, self.discriminator), lrs, strict=True)
         )
+
+
+def _dense(sizes, dtype):
+    """Return Linear, LeakyReLU, Linear, LeakyReLU, ..., Linear."""
+    layers = []
+    for n_in, n_out in pairwise(sizes):
+        layers += [nn.Linear(n_in, n_out, dtype=dtype), nn.LeakyReLU(0.2)]
+    return layers[:-1]
 
 
 def to_torch(gan):

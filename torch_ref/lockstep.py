@@ -96,7 +96,7 @@ def begin_duel(options, found, train):
     """Return the heading, the Steps of a GAN in turn, and 2 for a batch."""
     pair = duel.begin(options.hidden, options.lr, **_drawn(options))
     steps = duel.walk(pair, found, train, options.batch_size, options.seed, options.dtype)
-    return report.heading(pair, pair.generator.beside, found, options), steps, 2
+    return report.heading(pair, pair.recipe, found, options), steps, 2
 
 
 def _drawn(options):

@@ -13,6 +13,7 @@ import copy
 import numpy as np
 import torch
 
+from scratchnet.adam import update
 from torch_ref import rounding
 from torch_ref.model import across, named, short
 
@@ -132,6 +133,7 @@ class Adam(Optimiser):
     def again(self, network, memory):
         other = super().again(network, memory)
         other.steps = memory["t"].copy()
+        other.update = update  # like the ladder, the compiled one knows no longdouble
         return other
 
     def bands(self, p, pair, before):
