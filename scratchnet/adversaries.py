@@ -22,9 +22,10 @@ from scratchnet.layers import Linear
 from scratchnet.network import Network
 
 PIXELS = 784
-# Of the LeakyReLUs (Radford et al., 2016, section 3). With plain ReLUs in the generator one seed in
-# two ended with a discriminator that was always right and a generator that learned nothing more.
-SLOPE = 0.2
+# Both from Radford, Metz, Chintala, "Unsupervised Representation Learning with Deep Convolutional
+# Generative Adversarial Networks", 2016, section 4. Unlike there, the generator leaks as well: once
+# the discriminator is ahead, units that are off for good are its death.
+SLOPE, BETAS = 0.2, (0.5, 0.999)
 
 
 class Generator(Network):
@@ -52,9 +53,7 @@ class Discriminator(Network):
 class GAN:
     """A generator and a discriminator, each with its optimiser."""
 
-    def __init__(
-        self, generator, discriminator, lr, discriminator_lr, betas=(0.5, 0.999), update=update
-    ):
+    def __init__(self, generator, discriminator, lr, discriminator_lr, betas=BETAS, update=update):
         """Args: the networks; the learning rate of each; betas and update of both `Adam`s."""
         self.generator, self.discriminator = generator, discriminator
         self.both = Network(generator.layers + discriminator.layers)  # from noise to logits
@@ -64,7 +63,7 @@ class GAN:
     def tell_apart(self, real, noise):
         """Take a step of the discriminator on real (B, 784) and fake images; return the loss."""
         fakes = self.generator.forward(noise)  # (B,Z) -> (B,784)
-        return learn(self.discriminator, self.discriminator_adam, *mixed(real, fakes))
+        return learn(self.discriminator, self.discriminator_adam, *to_tell_apart(real, fakes))
 
     def deceive(self, noise):
         """Take a step of the generator, towards fakes that are taken for real; return the loss.
@@ -72,27 +71,32 @@ class GAN:
         It climbs log D, rather than descend log(1 - D), which is flat where the discriminator is
         sure (section 3 of the paper).
         """
-        return learn(self.both, self.generator_adam, *wished(noise))
+        return learn(self.both, self.generator_adam, *to_deceive_with(noise))
 
 
 def learn(network, optimiser, x, targets):
-    """Take one training step on x, whose logits should be `targets`; return the loss."""
-    loss, dlogits = binary_cross_entropy(network.forward(x), targets)
+    """Take one training step on x, whose logits should say `targets` (B, 1); return the loss.
+
+    The optimiser may move a part of the network only. What `backward` leaves in the other part is
+    overwritten before anybody uses it.
+    """
+    logits = network.forward(x)  # (B,784) or (B,Z) -> (B,1)
+    loss, dlogits = binary_cross_entropy(logits, targets)  # (), (B,1)
     network.backward(dlogits)
     optimiser.step()
     return loss
 
 
-def mixed(real, fakes):
-    """Return the images x (2B, 784), real ones first, and what they are (2B, 1): 1 for real."""
+def to_tell_apart(real, fakes):
+    """Return what the discriminator learns from: images (2B, 784), and 1 for real, 0 for fake."""
     x = np.concatenate([real, fakes])  # (2B,784)
     is_real = np.arange(len(x)) < len(real)  # (2B,)
     return x, is_real[:, None].astype(x.dtype)  # (2B,784), (2B,1)
 
 
-def wished(noise):
-    """Return the noise (B, Z) and what its fakes should be taken for (B, 1): 1, real."""
-    return noise, np.ones((len(noise), 1), noise.dtype)
+def to_deceive_with(noise):
+    """Return what the generator learns from: the noise (B, Z), to be taken for real, 1."""
+    return noise, np.ones((len(noise), 1), noise.dtype)  # (B,Z), (B,1)
 
 
 def _dense(sizes, **drawn):

@@ -40,6 +40,7 @@ def binary_cross_entropy(logits, targets):
         )
     if not (targets.min() >= 0 and targets.max() <= 1):
         raise ValueError(f"targets must lie in [0, 1], not {targets.min()} to {targets.max()}")
+    # as logits: the formula above, and its derivative
     costs = np.maximum(logits, 0) - targets * logits + np.log1p(np.exp(-np.abs(logits)))
     dlogits = (sigmoid(logits) - targets) / logits.size
     return costs.mean(), dlogits

@@ -6,7 +6,6 @@ network is measured by the other; `--judge RUN` asks a trained recogniser.
 """
 
 import argparse
-import re
 import shutil
 from itertools import pairwise
 from pathlib import Path
@@ -53,12 +52,12 @@ def train_epoch(gan, batches, progress):
         progress.record(discriminator_loss, generator_loss, len(real))
 
 
-def batches(x, options, epoch, start):
+def real_and_noise(x, options, epoch, start):
     """Yield (real (B, 784), noise (2, B, Z)) for each batch of an epoch, from number `start` on."""
-    nobody = np.zeros(len(x), np.int64)  # a GAN asks for no labels
-    pairs = data.batches(x, nobody, options.batch_size, seed=options.seed, epoch=epoch, start=start)
-    for batch, (real, _) in enumerate(pairs, start=start + 1):
-        yield real, draw((2, len(real), options.noise), options.seed, epoch, batch)
+    order = data.shuffled(len(x), seed=options.seed, epoch=epoch)  # (N,)
+    for batch in range(start, -(-len(x) // options.batch_size)):
+        real = x[order[batch * options.batch_size :][: options.batch_size]]  # (B,784)
+        yield real, draw((2, len(real), options.noise), options.seed, epoch, batch + 1)
 
 
 def draw(shape, seed, epoch, batch):
@@ -75,8 +74,9 @@ class DuelProgress(Progress):
 
     def record(self, discriminator_loss, generator_loss, n_images):
         """Count the mean losses of a batch; raise cli.NumericError if one is not finite."""
-        self.count({"D": discriminator_loss, "G": generator_loss}, n_images)
-        self.generator_loss_sum += float(generator_loss) * n_images
+        self.loss_sum += self.checked(discriminator_loss) * n_images
+        self.generator_loss_sum += self.checked(generator_loss) * n_images
+        self.advance(n_images, f"D {discriminator_loss:.4f}, G {generator_loss:.4f}")
 
 
 class GANRun(Run):
@@ -103,6 +103,7 @@ class GANRun(Run):
         "images_per_second",
     )
     COUNTED = (*Run.COUNTED, "generator_loss_sum")
+    RATES = "--lr or --discriminator-lr"
 
     def __init__(self, folder, gan, options, dataset):
         super().__init__(folder, options, dataset)
@@ -124,28 +125,42 @@ class GANRun(Run):
         drawn = Path(self.options.resume).with_name("digits")
         if drawn.is_dir() and drawn.resolve() != self.digits.resolve():
             shutil.copytree(drawn, self.digits, dirs_exist_ok=True)
+        if self.epoch > 1 and not self._picture(self.epoch - 1).exists():  # it came alone
+            self.draw_digits(self.epoch - 1)
 
     def ask(self, network, name):
-        """Let a trained recogniser judge from now on."""
-        self.judge = Judge(network, self.dataset.test.images)
+        """Let a trained recogniser judge from now on; cli.UsageError if it has nothing to go by."""
+        try:
+            self.judge = Judge(network, self.dataset.test.images)
+        except ValueError as error:
+            raise cli.UsageError(f"--judge: {error}") from error
         print(f"judge   {name}: {network}")
 
     def generate(self, n, batch):
-        """Return n digits, uint8 (n, 28, 28), the same noise for a number of the batch."""
+        """Return n digits, uint8 (n, 28, 28), of the same noise for the same number of a batch.
+
+        Raises:
+            cli.NumericError: they are not finite.
+        """
         noise = draw((n, self.options.noise), self.options.seed, 0, batch)  # (n,Z)
-        parts = [self.gan.generator.forward(noise[i : i + 1000]) for i in range(0, n, 1000)]
+        with np.errstate(over="ignore", invalid="ignore"):  # the error below says it
+            parts = [self.gan.generator.forward(noise[i : i + 1000]) for i in range(0, n, 1000)]
         x = np.concatenate(parts)  # (n,784) in [-1, 1]
+        if not np.isfinite(x).all():
+            raise cli.NumericError("the generated images are not finite")
         return np.rint((x + 1) * 127.5).astype(np.uint8).reshape(n, 28, 28)
 
     def draw_digits(self, epoch):
         """Write what the generator makes of the same noise as ever, after so many epochs."""
         self.digits.mkdir(exist_ok=True)
         sheet = mosaic.mosaic(self.generate(SHOWN, batch=1), COLUMNS)
-        mosaic.save(sheet, self.digits / f"epoch-{epoch:03}.png")
+        mosaic.save(sheet, self._picture(epoch))
+
+    def _picture(self, epoch):
+        return self.digits / f"epoch-{epoch:03}.png"
 
     def end_epoch(self, progress):
         """Print and save a finished epoch, as `close_epoch`."""
-        self.check_finite()
         self.draw_digits(self.epoch)
         scores = {
             "discriminator_loss": progress.loss_sum / progress.n_images,
@@ -162,14 +177,12 @@ class GANRun(Run):
         """Draw the losses, and let the same noise be seen over all epochs."""
         from scratchnet import plots  # only here: importing matplotlib takes a while
 
-        plots.save(plots.duel(self.history), self.folder / "losses.png")
-        found = {}
-        for path in sorted(self.digits.glob("epoch-*.png")):
-            number = re.fullmatch(r"epoch-(\d{3,})\.png", path.name)
-            if number and int(number[1]) < self.epoch:
-                found[int(number[1])] = path
-        titles = [f"epoch {number}" for number in sorted(found)]
-        mosaic.animate([found[n] for n in sorted(found)], titles, self.folder / "digits.gif")
+        figures = self.folder / "figures"
+        figures.mkdir(exist_ok=True)
+        plots.save(plots.duel(self.history), figures / "losses.png")
+        pictures = {f"epoch {epoch}": self._picture(epoch) for epoch in range(self.epoch)}
+        pictures = {title: path for title, path in pictures.items() if path.exists()}
+        mosaic.animate(pictures.values(), pictures, figures / "digits.gif")
 
 
 def _state_of(gan, side):
@@ -243,7 +256,8 @@ def fit(run, images):
                 **run.under_way,
             )
             with run.saved_where_stopped(progress), np.errstate(over="ignore", invalid="ignore"):
-                train_epoch(run.gan, batches(x, options, epoch, progress.batch), progress)
+                batches = real_and_noise(x, options, epoch, progress.batch)
+                train_epoch(run.gan, batches, progress)
             run.end_epoch(progress)
             stop.honour()
 
@@ -262,7 +276,7 @@ def main(argv=None):
     drawn["matmul"] = kernel(options.matmul, options.threads)
     dataset = data.load(options.dataset, options.data_dir)
     images = dataset.train.images  # (N,28,28)
-    judge = load_network(options.judge, dataset) if options.judge else None
+    judge = load_judge(options.judge, dataset) if options.judge else None
     if options.dry_run:
         options.epochs, images = 1, images[: options.batch_size]
     from scratchnet.kernels.adam import update  # only here: Numba takes half a second
@@ -291,6 +305,14 @@ def main(argv=None):
             finish(run)
 
 
+def load_judge(name, dataset):
+    """Return the trained network of a run; CheckpointError, with the way out, if there is none."""
+    try:
+        return load_network(name, dataset)
+    except checkpoint.CheckpointError as error:
+        raise checkpoint.CheckpointError(f"--judge: {error}") from error
+
+
 def introduce(run, n_images):
     """Print what is about to happen: the data, the networks, the kernel, the folder."""
     introduce_data(run.dataset, f"{n_images:,} images without their labels")
@@ -304,12 +326,12 @@ def finish(run):
     """Let the judge see many digits; print what it says and leave the files."""
     scores = {}
     if run.judge:
-        n = min(JUDGED, len(run.dataset.train.images))
+        real = run.dataset.train.images[:JUDGED]  # fewer features would lie farther off
         verdicts = {
-            "generated": run.judge(run.generate(JUDGED, batch=3)),
-            "training images": run.judge(run.dataset.train.images[:n]),
+            "generated": run.judge(run.generate(len(real), batch=3)),
+            "training images": run.judge(real),
         }
-        print(f"judged  {JUDGED:,} digits        recognised as 0, 1, ..., 9 (%)          distance")
+        print(f"judged  {len(real):,} of each     recognised as 0, 1, ..., 9 (%)          distance")
         for name, verdict in verdicts.items():
             shares = "".join(f"{100 * share:5.1f}" for share in verdict.digits)
             print(f"        {name:16} {verdict.recognised:6.1%}  {shares} {verdict.distance:9.2f}")

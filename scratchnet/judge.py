@@ -16,7 +16,7 @@ import numpy as np
 from scratchnet.data import to_unit_interval
 from scratchnet.loss import softmax
 
-SURE = 0.9  # a digit counts as recognised from this probability on
+SURE = 0.9  # a digit counts as recognised above this probability
 
 
 class Verdict(NamedTuple):
@@ -31,7 +31,12 @@ class Judge:
     """A trained recogniser, and its features of real images to compare with."""
 
     def __init__(self, network, real):
-        """Args: a scratchnet network from 784 pixels to 10 digits; uint8 images (N, 28, 28)."""
+        """Args: a scratchnet network from 784 pixels to 10 digits; uint8 images (N, 28, 28).
+
+        ValueError for fewer than two images: they have no spread.
+        """
+        if len(real) < 2:
+            raise ValueError(f"a judge needs two real images to compare with, not {len(real)}")
         self.network = network
         self.real, _ = self._look_at(real)  # (N,F)
 
@@ -73,7 +78,7 @@ def frechet_distance(a, b):
         a, b: features (N, F) and (M, F), both N and M at least 2.
     """
     a, b = a.astype(np.float64), b.astype(np.float64)
-    cov_a, cov_b = np.cov(a, rowvar=False), np.cov(b, rowvar=False)  # (F,F)
+    cov_a, cov_b = (np.atleast_2d(np.cov(x, rowvar=False)) for x in (a, b))  # (F,F)
     values, vectors = np.linalg.eigh(cov_a)  # (F,), (F,F)
     root = vectors * np.sqrt(values.clip(0)) @ vectors.T  # (F,F)
     common = np.linalg.eigvalsh(root @ cov_b @ root).clip(0)  # (F,); below 0 by rounding only

@@ -15,10 +15,7 @@ from scratchnet.layers import Linear, ReLU
 
 
 class Network:
-    """Layers in order; the first has weights, and the last gives the logits.
-
-    Nothing follows the logits: the softmax is in the loss.
-    """
+    """Layers in order, of which the first has weights."""
 
     def __init__(self, layers):
         self.layers = layers
@@ -29,7 +26,7 @@ class Network:
         return [layer for layer in self.layers if hasattr(layer, "W")]
 
     def forward(self, x):
-        """Return the logits (B, classes) for the images x (B, inputs)."""
+        """Return what the last layer makes of x (B, inputs): of images, the logits (B, classes)."""
         for layer in self.layers:
             x = layer.forward(x)
         return x
@@ -58,7 +55,10 @@ class Network:
 
 
 class MLP(Network):
-    """A multilayer perceptron: Linear, ReLU, Linear, ReLU, ..., Linear."""
+    """A multilayer perceptron: Linear, ReLU, Linear, ReLU, ..., Linear.
+
+    Nothing follows the logits: the softmax is in the loss.
+    """
 
     def __init__(self, sizes, *, rng, dtype=np.float32, matmul=np.matmul):
         """Build the layers from the widths `sizes`, for example (784, 128, 64, 10).

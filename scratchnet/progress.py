@@ -89,20 +89,20 @@ class Progress:
 
     def record(self, loss, n_images):
         """Count the mean loss of a batch of n_images; raise NumericError if it is not finite."""
-        self.count({"": loss}, n_images)
+        self.loss_sum += self.checked(loss) * n_images
+        self.advance(n_images, f"{loss:.4f}")
 
-    def count(self, losses, n_images):
-        """The same for {title: loss}, of which the first is summed up."""
+    def checked(self, loss):
+        """Return the loss of the batch under way as a float; NumericError if it is not finite."""
+        if not math.isfinite(loss):
+            raise NumericError(f"the loss is {loss} at {self.title}, step {self.batch + 1}")
+        return float(loss)
+
+    def advance(self, n_images, loss):
+        """Count a batch as done, and show its loss, a text."""
         self.batch += 1
-        for name, loss in losses.items():
-            if not math.isfinite(loss):
-                loss = f"the loss {name} is {loss}" if name else f"the loss is {loss}"
-                raise NumericError(f"{loss} at {self.title}, step {self.batch}")
-        self.loss_sum += float(next(iter(losses.values()))) * n_images
         self.bar.update(n_images)
-        last = self.batch % self.log_interval == 0 or self.batch == self.n_batches
-        if last or not self.bar.disable:
-            shown = ", ".join(f"{name} {loss:.4f}".strip() for name, loss in losses.items())
-            self.bar.set_postfix_str(f"loss {shown}", refresh=False)
-        if last:
-            tqdm.write(f"{self.title}, Step [{self.batch}/{self.n_batches}], Loss: {shown}")
+        if not self.bar.disable:
+            self.bar.set_postfix_str(f"loss {loss}", refresh=False)
+        if self.batch % self.log_interval == 0 or self.batch == self.n_batches:
+            tqdm.write(f"{self.title}, Step [{self.batch}/{self.n_batches}], Loss: {loss}")

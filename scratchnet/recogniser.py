@@ -11,7 +11,7 @@ import numpy as np
 from scratchnet import checkpoint
 from scratchnet.data import to_unit_interval
 from scratchnet.models import MODELS
-from scratchnet.run import Run, is_state
+from scratchnet.run import Run, check_data, is_state
 
 # Checkpoints from before there were these options mean:
 BEFORE_THEM = {"model": "mlp", "lr_decay": 1.0, "augment": False}
@@ -89,7 +89,7 @@ def load_recogniser(path):
     """
     tensors, state = checkpoint.load(path)
     if not _is_recogniser(state):
-        raise checkpoint.CheckpointError(f"{path} is no checkpoint of a training run")
+        raise checkpoint.CheckpointError(f"{path} is no checkpoint of a digit recogniser")
     state["config"] = config = BEFORE_THEM | state["config"]
     convolutions = sum(bool(re.fullmatch(r"conv\d+\.W", name)) for name in tensors)
     n_in = None  # of the first dense layer: what those before it make of the pixels
@@ -116,11 +116,8 @@ def load_network(name, dataset=None):
     path = Path(name) / "model.safetensors" if Path(name).is_dir() else Path(name)
     tensors, state = load_recogniser(path)
     config = state["config"]
-    if dataset and config["data"]["sha256"] != dataset.sha256:
-        raise checkpoint.CheckpointError(
-            f"{path} was trained on other data ({config['data']['name']}) than those from "
-            f"{dataset.origin}; name their folder with --data-dir"
-        )
+    if dataset:
+        check_data(path, config, dataset)
     # every weight drawn here is replaced
     network = MODELS[config["model"]](config["hidden"], rng=np.random.default_rng(0))
     weights = {name: array for name, array in tensors.items() if not name.startswith("velocity.")}

@@ -1,6 +1,6 @@
 """What a run leaves behind: a folder that says what was done, how it went and what came of it.
 
-    config.json   history.csv   metrics.json   model.safetensors   figures/*.png
+    config.json   history.csv   metrics.json   model.safetensors   figures/*
 
 Each file is replaced as a whole, so a run that is stopped at any moment leaves readable files.
 """
@@ -71,6 +71,7 @@ class Run:
     # These a resumed run takes over too, but may be told otherwise.
     INHERITED = ()
     HISTORY = ()
+    RATES = "--lr"  # what is too high where the numbers explode
     COUNTED = ("batch", "loss_sum", "seconds")
 
     def __init__(self, folder, options, dataset):
@@ -117,12 +118,8 @@ class Run:
             CheckpointError: of other data or another network, or beside a damaged history.
             cli.UsageError: it has done more epochs than are asked for.
         """
-        path, trained_on = Path(self.options.resume), state["config"]["data"]
-        if trained_on["sha256"] != self.dataset.sha256:
-            raise checkpoint.CheckpointError(
-                f"{path} was trained on other data ({trained_on['name']}) than those from "
-                f"{self.dataset.origin}; name their folder with --data-dir"
-            )
+        path = Path(self.options.resume)
+        check_data(path, state["config"], self.dataset)
         checkpoint.restore(self.arrays, tensors, path)
         done, asked = state["epoch"] - 1, self.options.epochs
         if done > asked:
@@ -131,6 +128,9 @@ class Run:
         self.epoch, self.under_way = state["epoch"], state["under_way"]
         history = read_history(path.with_name("history.csv"), self.HISTORY)
         self.history = [row for row in history if row["epoch"] < self.epoch]
+        if not self.model.exists():  # a folder of its own is a run of its own from the beginning
+            self._save_history()
+            self._save()
 
     @contextlib.contextmanager
     def saved_where_stopped(self, progress):
@@ -166,7 +166,7 @@ class Run:
         self.check_finite()
         # Before the checkpoint: killed in between, the epoch is run again, and no row is missing.
         self.history.append(row)
-        self._write("history.csv", format_history(self.history, self.HISTORY))
+        self._save_history()
         self.epoch += 1
         self.under_way = self._nothing_yet()
         self._save()
@@ -210,7 +210,7 @@ class Run:
         except cli.NumericError as error:
             kept = f"{self.model} holds the last good epoch"
             left = kept if self.model.exists() else "nothing saved"
-            raise cli.NumericError(f"{error}; try a lower --lr; {left}") from None
+            raise cli.NumericError(f"{error}; try a lower {self.RATES}; {left}") from None
 
     def _where_it_stopped(self, signum):
         command = ["python", "-m", self.COMMAND, "--resume", str(self.model)]
@@ -223,6 +223,9 @@ class Run:
 
     def _nothing_yet(self):
         return {name: 0 if name == "batch" else 0.0 for name in self.COUNTED}
+
+    def _save_history(self):
+        self._write("history.csv", format_history(self.history, self.HISTORY))
 
     def _save(self):
         config = {name: getattr(self.options, name) for name in self.DECISIVE + self.INHERITED}
@@ -250,7 +253,18 @@ def is_state(state, kind):
         and isinstance(under_way, dict)
         and under_way.keys() == set(kind.COUNTED)
         and all(type(number) in (int, float) for number in under_way.values())
+        and type(under_way["batch"]) is int
+        and min(epoch - 1, under_way["batch"], under_way["seconds"]) >= 0
     )
+
+
+def check_data(path, config, dataset):
+    """Raise CheckpointError if a checkpoint of this config was trained on other data."""
+    if config["data"]["sha256"] != dataset.sha256:
+        raise checkpoint.CheckpointError(
+            f"{path} was trained on other data ({config['data']['name']}) than those from "
+            f"{dataset.origin}; name their folder with --data-dir"
+        )
 
 
 def format_history(history, columns):

@@ -207,3 +207,9 @@ def test_the_compiled_update_is_never_handed_what_it_cannot_handle(number, wrong
     given_[number] = wrong
     with pytest.raises(ValueError, match=r"of one shape are needed|must be contiguous"):
         compiled.update(*given_, 0.1, 0.3, (0.9, 0.999), 1e-8)
+
+
+def test_the_compiled_update_refuses_arrays_that_overlap():
+    row, (_, g, _, v) = np.zeros(9, np.float32), arrays(shape=8)
+    with pytest.raises(ValueError, match="must lie apart"):
+        compiled.update(row[:8], g, row[1:], v, 0.1, 0.3, (0.9, 0.999), 1e-8)

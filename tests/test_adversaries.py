@@ -7,7 +7,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from scratchnet import Linear
 from scratchnet.activations import LeakyReLU, Tanh
-from scratchnet.adversaries import GAN, Discriminator, Generator, mixed, wished
+from scratchnet.adversaries import GAN, Discriminator, Generator, to_deceive_with, to_tell_apart
 from scratchnet.binary import binary_cross_entropy
 from scratchnet.data import to_unit_interval
 from torch_ref import gan as torch_gan
@@ -77,7 +77,7 @@ def test_fakes_are_images_from_minus_one_to_one_and_float32_stays_float32(sample
 def test_real_images_come_first_and_are_1_and_fakes_are_0():
     real, fakes = np.full((2, 784), 3.0, np.float32), np.full((3, 784), 4.0, np.float32)
 
-    x, targets = mixed(real, fakes)
+    x, targets = to_tell_apart(real, fakes)
 
     assert x[:, 0].tolist() == [3, 3, 4, 4, 4]
     assert targets.tolist() == [[1], [1], [0], [0], [0]]
@@ -85,7 +85,7 @@ def test_real_images_come_first_and_are_1_and_fakes_are_0():
 
 
 def test_the_generator_wishes_all_its_fakes_to_be_real():
-    noise, targets = wished(np.ones((3, NOISE), np.float32))
+    noise, targets = to_deceive_with(np.ones((3, NOISE), np.float32))
 
     assert noise.shape == (3, NOISE)
     assert targets.tolist() == [[1], [1], [1]]
@@ -119,14 +119,14 @@ def test_a_discriminator_left_alone_learns_to_tell_digits_from_fakes(sample):
     for _ in range(100):
         gan.tell_apart(real, noise)
 
-    logits = gan.discriminator.forward(mixed(real, gan.generator.forward(noise))[0])
+    logits = gan.discriminator.forward(to_tell_apart(real, gan.generator.forward(noise))[0])
     assert (logits[:20] > 0).all()
     assert (logits[20:] < 0).all()
 
 
 def test_the_gradient_of_the_generator_through_the_discriminator_is_the_slope():
     gan, rng = small_gan(hidden=(8, 9)), np.random.default_rng(0)
-    batch = wished(rng.standard_normal((6, NOISE)))
+    batch = to_deceive_with(rng.standard_normal((6, NOISE)))
 
     checks = gradcheck.check_network(gan.both, binary_cross_entropy, *batch, rng=rng, probes=40)
 

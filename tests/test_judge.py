@@ -53,3 +53,10 @@ def test_real_digits_are_nearer_than_degraded_ones_and_one_digit_again_and_again
     noise = np.random.default_rng(0).integers(0, 256, (1000, 28, 28), np.uint8)
     assert same.distance == pytest.approx(0, abs=1e-4)
     assert same.distance < other.distance < min(once.distance, judge(noise).distance)
+
+
+def test_one_real_image_is_refused_and_one_feature_is_enough(judge, sample):
+    with pytest.raises(ValueError, match="two real images"):
+        Judge(judge.network, sample.test.images[:1])
+    a, b = np.random.default_rng(0).standard_normal((2, 100, 1))
+    assert frechet_distance(a, b) > 0

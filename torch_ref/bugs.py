@@ -51,12 +51,12 @@ ADDED = "+= patches[:, i, j]"
 INNER = "inner = padded[:, padding : padding + H, padding : padding + W]"
 ROUTE = "np.where(choice == n, dy, dy.dtype.type(0))"
 
-LEAK = "return dy * np.maximum(~self.off, dy.dtype.type(self.slope))"
+LEAK = "return dy * np.maximum(self.on, dy.dtype.type(self.slope))"
 COSTS = "costs = np.maximum(logits, 0) - targets * logits + np.log1p(np.exp(-np.abs(logits)))"
 DBINARY = "dlogits = (sigmoid(logits) - targets) / logits.size"
 SQUARE = "v += (1 - beta2) * (g * g)"
 UPDATE = "p -= lr * m / (np.sqrt(v) / root + eps)"
-DECEIVE = "return learn(self.both, self.generator_adam, *wished(noise))"
+DECEIVE = "return learn(self.both, self.generator_adam, *to_deceive_with(noise))"
 PIXEL = "padded[c, i + stride * h, j + stride * w, b] += patches["
 
 BUGS = (
@@ -302,7 +302,7 @@ BUGS = (
         *("if choice[c, h, w, b] == n else 0", "if choice[c, h, w, b] == n ^ 1 else 0"),
     ),
     _bug("LeakyReLU's slope is forgotten going back", "activations.py", LEAK, "return dy"),
-    _bug("LeakyReLU leaks nothing going back", "activations.py", LEAK, "return dy * ~self.off"),
+    _bug("LeakyReLU leaks nothing going back", "activations.py", LEAK, "return dy * self.on"),
     _bug(
         "LeakyReLU's mask is taken from the gradient",
         "activations.py",
@@ -368,7 +368,7 @@ BUGS = (
         "The generator descends log(1 - D), flat where it fails",
         "adversaries.py",
         DECEIVE,
-        "noise, targets = wished(noise)\n"
+        "noise, targets = to_deceive_with(noise)\n"
         "        loss, dlogits = binary_cross_entropy(self.both.forward(noise), 1 - targets)\n"
         "        self.both.backward(-dlogits)\n"
         "        self.generator_adam.step()\n"

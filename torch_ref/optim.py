@@ -48,6 +48,7 @@ class Optimiser:
         (group,) = theirs.param_groups
         for attribute, key in self.kept.values():
             remembered = getattr(self.ours, attribute)
+            # of different lengths only where a planted bug moves more than it should
             for (_, array), p in zip(remembered, group["params"], strict=False):
                 theirs.state[p][key] = torch.from_numpy(across(array)).clone()
 

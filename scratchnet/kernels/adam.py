@@ -4,6 +4,8 @@ NumPy walks through the arrays a dozen times, an operation at a time, and throug
 are larger than the caches. Here each number is loaded and stored once.
 """
 
+from itertools import combinations
+
 import numpy as np
 
 from scratchnet.kernels.compiling import compiled
@@ -13,7 +15,7 @@ from scratchnet.kernels.operands import FLOAT32, FLOAT64
 def update(p, g, m, v, lr, root, betas, eps):
     """As `scratchnet.adam.update`; ValueError for arrays that differ in shape or dtype.
 
-    They are float32 or float64, and those that change are contiguous.
+    They are float32 or float64 and lie apart, and those that change are contiguous.
     """
     changed = (p, m, v)
     if p.dtype not in (FLOAT32, FLOAT64) or any(
@@ -23,6 +25,8 @@ def update(p, g, m, v, lr, root, betas, eps):
         raise ValueError(f"float32 or float64 arrays of one shape are needed, not {found}")
     if not all(array.flags.c_contiguous and array.flags.writeable for array in changed):
         raise ValueError("p, m and v must be contiguous and writable")
+    if any(np.may_share_memory(a, b) for a, b in combinations((p, g, m, v), 2)):
+        raise ValueError("p, g, m and v must lie apart")
     rows = [array.reshape(-1) for array in (p, np.require(g, None, "CW"), m, v)]  # (P,) each
     rates = (p.dtype.type(rate) for rate in (lr, root, 1 - betas[0], betas[1], 1 - betas[1], eps))
     _update(*rows, *rates)

@@ -73,7 +73,10 @@ def image_gradient(W, dy, shape, stride, padding):
     where `around` is dy with k-1-p zeros on each side and s-1 between.
     """
     B, C, *pixels = shape
-    n_out, _, size, _ = W.shape
+    n_out, n_in, size, _ = W.shape
+    where = (places(n + 2 * padding, size, stride) for n in pixels)
+    if n_in != C or dy.shape != (n_out, *where, B) or dy.dtype != W.dtype:
+        raise ValueError(f"{dy.dtype} {dy.shape} is no gradient by {W.shape} for images {shape}")
     extra = max(0, padding - size + 1)  # windows that see nothing but padding
     sizes = (n + size - 1 + 2 * extra for n in pixels)
     around = _zeros((n_out, *sizes, B), dy.dtype)  # (O,H+k-1,W+k-1,B), or more

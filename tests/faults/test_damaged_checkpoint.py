@@ -93,21 +93,21 @@ CONTENTS = {
     ),
     "an unknown kind of network": (
         lambda tensors, state: state["config"].update(model="rnn"),
-        "no checkpoint of a training run",
+        "no checkpoint of a digit recogniser",
     ),
     "an epoch that is no number": (
         lambda tensors, state: state.update(epoch="2"),
-        "no checkpoint of a training run",
+        "no checkpoint of a digit recogniser",
     ),
     "half an epoch under way": (
         lambda tensors, state: state.update(under_way={}),
-        "no checkpoint of a training run",
+        "no checkpoint of a digit recogniser",
     ),
     "a width for a list of widths": (
         lambda tensors, state: state["config"].update(hidden=8),
-        "no checkpoint of a training run",
+        "no checkpoint of a digit recogniser",
     ),
-    "no run's": (lambda tensors, state: state.clear(), "no checkpoint of a training run"),
+    "no run's": (lambda tensors, state: state.clear(), "no checkpoint of a digit recogniser"),
     "without a config": (lambda tensors, state: state["config"].clear(), "no checkpoint of a"),
 }
 
