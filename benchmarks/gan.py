@@ -119,6 +119,6 @@ def summary(results):
     rounds, *others = (results["seconds"][name] for name in CONTENDERS)
     ratios = [median(a / b for a, b in zip(rounds, other, strict=True)) for other in others]
     return (
-        f"An epoch of {results['images']:,} images takes {ratios[0]:.2f} times as long as PyTorch's, "
-        f"and {ratios[1]:.2f} times as long as with PyTorch's fused Adam."
+        f"An epoch of {results['images']:,} images takes {ratios[0]:.2f} times as long as "
+        f"PyTorch's, and {ratios[1]:.2f} times as long as with PyTorch's fused Adam."
     )

@@ -17,13 +17,16 @@ class Bug(NamedTuple):
     @property
     def model(self):
         """What has to be trained to see the mistake, by its name in `zoo.IMAGES`."""
-        return MODELS.get(self.file, "mlp")
+        return MODELS[self.file]
 
 
 MODELS = {
+    **dict.fromkeys(("layers.py", "network.py", "loss.py", "optim.py", "data.py"), "mlp"),
     **dict.fromkeys(("conv.py", "cnn.py"), "cnn"),
     "kernels/images.py": "compiled cnn",
+    "kernels/direct.py": "direct cnn",
     **dict.fromkeys(("activations.py", "binary.py", "adam.py", "adversaries.py"), "gan"),
+    "kernels/adam.py": "compiled gan",
 }
 
 
@@ -301,6 +304,11 @@ BUGS = (
         "kernels/images.py",
         *("if choice[c, h, w, b] == n else 0", "if choice[c, h, w, b] == n ^ 1 else 0"),
     ),
+    _bug(
+        "Without patches, the kernels are not turned going back",
+        "kernels/direct.py",
+        *("W[:, :, ::-1, ::-1].swapaxes(0, 1)", "W.swapaxes(0, 1)"),
+    ),
     _bug("LeakyReLU's slope is forgotten going back", "activations.py", LEAK, "return dy"),
     _bug("LeakyReLU leaks nothing going back", "activations.py", LEAK, "return dy * self.on"),
     _bug(
@@ -386,5 +394,10 @@ BUGS = (
             "learn(self.discriminator, self.discriminator_adam,",
             "learn(self.discriminator, self.generator_adam,",
         ),
+    ),
+    _bug(
+        "Compiled, Adam takes the gradient for its mean",
+        "kernels/adam.py",
+        *("p[i] -= lr * m[i] /", "p[i] -= lr * g[i] /"),
     ),
 )

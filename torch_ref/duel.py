@@ -27,7 +27,8 @@ from scratchnet.kernels.adam import update
 from torch_ref import data, gan, trace
 from torch_ref.step import Lockstep
 
-RECIPE = {name: DEFAULTS[name] for name in ("hidden", "lr")}  # where nothing else is asked for
+# Where nothing else is asked for.
+RECIPE = {name: DEFAULTS[name] for name in ("hidden", "lr", "batch_size")}
 
 
 class Duel:

@@ -111,6 +111,15 @@ def tanh(pair, layer, x, dy, W, b):
     }
 
 
+def sigmoid(pair, layer, x, dy, W, b):
+    """As for `tanh`."""
+    y = dy.removeprefix("d")
+    return {
+        "y": lambda: rounding.sigmoid_band(pair(x)),
+        "dx": lambda: rounding.sigmoid_slope_band(pair(dy), pair(y)),
+    }
+
+
 def flatten(pair, layer, x, dy, W, b):
     """The same numbers in another shape."""
     return {
@@ -126,6 +135,7 @@ LAWS = {
     "ReLU": relu,
     "LeakyReLU": leaky_relu,
     "Tanh": tanh,
+    "Sigmoid": sigmoid,
     "Flatten": flatten,
 }
 

@@ -48,7 +48,7 @@ def main(argv=None):
     if options.model == "gan" and (options.momentum or options.weight_decay or options.free_run):
         raise cli.UsageError("--momentum, --weight-decay and --free-run are not for --model gan")
     train, _, found = data.load(options.dataset, options.data_dir)
-    recipe = (RECIPES | {"gan": duel.RECIPE})[options.model]
+    recipe = {"batch_size": 32} | (RECIPES | {"gan": duel.RECIPE})[options.model]
     vars(options).update(
         {name: default for name, default in recipe.items() if name in options}
         | {name: value for name, value in vars(options).items() if value is not None}
@@ -108,7 +108,7 @@ def _drawn(options):
 
 
 def parser():
-    """The options; they mean what they mean to `scratchnet.train`, and have its defaults."""
+    """The options; they mean what they mean to the training commands, and have their defaults."""
     p = cli.Parser("python -m torch_ref.lockstep", description=__doc__.split("\n")[0])
     size, amount = cli.whole_number(1), cli.real_number(0)
     p.add_argument("--model", choices=[*MODELS, "gan"], default="mlp")
@@ -116,7 +116,7 @@ def parser():
     p.add_argument("--dtype", choices=["float32", "float64"], default="float64")
     p.add_argument("--matmul", default="numpy", metavar="NAME", help="the kernel of our side")
     p.add_argument("--hidden", type=size, nargs="*", metavar="WIDTH")
-    p.add_argument("--batch-size", type=size, default=32)
+    p.add_argument("--batch-size", type=size)
     p.add_argument("--lr", type=cli.real_number(0, exclusive=True))
     p.add_argument("--momentum", type=amount)
     p.add_argument("--weight-decay", type=amount, default=0.0)

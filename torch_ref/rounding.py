@@ -165,6 +165,30 @@ def tanh_slope_band(dy, y):
     return passed_on + gamma(4, float(info.eps)) * summed + 4 * float(info.tiny)
 
 
+def sigmoid_band(x):
+    """Return the band around 1 / (1 + exp(-x)), for a pair x.
+
+    As for tanh; a sum and a quotient follow the exponential.
+    """
+    info = np.finfo(x[0].dtype)
+    gap, theirs = _apart(x), x[1].astype(np.float64)
+    e = np.exp(-np.abs(theirs))
+    slope, y = e / (1 + e) ** 2, np.where(theirs < 0, e, 1) / (1 + e)
+    return gap * (slope + gap) + 2 * (ULPS + 1) * float(info.eps) * y + 2 * float(info.tiny)
+
+
+def sigmoid_slope_band(dy, y):
+    """Return the band around dy y (1 - y) = dy y - dy y y, both arguments pairs.
+
+    A sum of two products with at most three roundings each, as for tanh.
+    """
+    info = np.finfo(y[0].dtype)
+    (dy1, dy2), (y1, y2) = (tuple(side.astype(np.float64) for side in pair) for pair in (dy, y))
+    passed_on = np.abs(dy1 - dy2) * y1 * (1 - y1) + np.abs(dy2 * (y1 - y2) * (1 - y1 - y2))
+    summed = np.abs(dy1) * y1 * (1 + y1) + np.abs(dy2) * y2 * (1 + y2)
+    return passed_on + gamma(4, float(info.eps)) * summed + 4 * float(info.tiny)
+
+
 def velocity_band(g, p, v, momentum, weight_decay):
     """Return the band around v' = momentum v + g + weight_decay p, for a pair g of gradients.
 

@@ -22,7 +22,7 @@ from torch_ref import optim
 
 LETTERS = {
     **{"Linear": "z", "Conv2d": "z", "MaxPool2d": "p", "Flatten": "f"},
-    **{"ReLU": "a", "LeakyReLU": "a", "Tanh": "a"},
+    **dict.fromkeys(("ReLU", "LeakyReLU", "Tanh", "Sigmoid"), "a"),
 }
 
 

@@ -37,12 +37,18 @@ RESULTS = Path(__file__).with_name("zoo.json")
 
 RIGHTS = tuple(
     Bug("None", file, ())
-    for file in ("layers.py", "conv.py", "kernels/images.py", "adversaries.py")
+    for file in (
+        *("layers.py", "conv.py", "kernels/images.py", "kernels/direct.py"),
+        *("adversaries.py", "kernels/adam.py"),
+    )
 )
 SIZES = (784, 128, 64, 10)
 CHANNELS, WIDTHS = (4, 8), (32, 10)  # of a small CNN: mistakes are as wrong, and sooner measured
 NOISE, HIDDEN = 16, (64,)  # of a small GAN
-IMAGES = {"mlp": 60_000, "cnn": 6_000, "compiled cnn": 6_000, "gan": 6_000}  # to train on, at most
+# The models, and how many images each is trained on, at most.
+IMAGES = {"mlp": 60_000} | dict.fromkeys(
+    ("cnn", "compiled cnn", "direct cnn", "gan", "compiled gan"), 6_000
+)
 RECIPE = {"lr": 0.05, "momentum": 0.5, "weight_decay": 1e-4}  # so that no bug lies idle
 GAN_LR = 2e-4
 EPOCHS = 2
@@ -93,7 +99,8 @@ def import_planted(bug):
                 # Machine code of these sources alone: in the user's cache lies that of the right.
                 compiling = importlib.import_module("scratchnet.kernels.compiling")
                 compiling.DiskCache = lambda py_func: NullCache()
-                importlib.import_module("scratchnet.kernels.images")
+                for name in ("images", "adam"):
+                    importlib.import_module(f"scratchnet.kernels.{name}")
         finally:
             sys.path.remove(folder)
             for name in ours():
@@ -105,12 +112,16 @@ def import_planted(bug):
 def build(planted, model, dtype=np.float32):
     """Return what IMAGES calls by this name, of a package like scratchnet."""
     drawn = {"rng": np.random.default_rng(0), "dtype": dtype}
-    if model == "gan":
+    if "gan" in model:
         both = planted.adversaries
         generator = both.Generator(NOISE, HIDDEN, **drawn)
-        return both.GAN(generator, both.Discriminator(HIDDEN, **drawn), GAN_LR, GAN_LR)
-    if model == "compiled cnn":
+        adam = planted.kernels.adam if model == "compiled gan" else planted.adam
+        options = {"update": adam.update}
+        return both.GAN(generator, both.Discriminator(HIDDEN, **drawn), GAN_LR, GAN_LR, **options)
+    if model in ("compiled cnn", "direct cnn"):
         drawn["moves"] = planted.kernels.images
+    if model == "direct cnn":
+        drawn["matmul"] = planted.kernels.get("simd")
     if "cnn" in model:
         return planted.CNN(WIDTHS, channels=CHANNELS, **drawn)
     return planted.MLP(SIZES, **drawn)
@@ -127,7 +138,7 @@ def catch(planted, found, pictures, model="mlp"):
     """
     catches = []
     try:
-        steps = _gan_steps if model == "gan" else _steps
+        steps = _gan_steps if "gan" in model else _steps
         for step in steps(planted, found, pictures, model):
             if step is None:
                 catches.append(Catch("a batch", np.inf))
@@ -217,13 +228,13 @@ def accuracy_after_training(planted, found, model="mlp"):
     return float((predicted == found.test.labels).mean())
 
 
-def losses_after_training(planted, found):
+def losses_after_training(planted, found, model="gan"):
     """Return the mean losses of a planted GAN, discriminator and generator, in its last epoch.
 
     A None stands for a loss that is not finite.
     """
-    gan, rng = build(planted, "gan"), np.random.default_rng(0)
-    x = 2 * planted.data.to_unit_interval(found.train.images[: IMAGES["gan"]]) - 1  # (N,784)
+    gan, rng = build(planted, model), np.random.default_rng(0)
+    x = 2 * planted.data.to_unit_interval(found.train.images[: IMAGES[model]]) - 1  # (N,784)
     with np.errstate(all="ignore"):
         for epoch in range(1, EPOCHS + 1):
             losses = []
@@ -236,8 +247,8 @@ def losses_after_training(planted, found):
 
 def score(planted, found, model):
     """Return what a training ends with, {"test_accuracy": share} or {"losses": [...]} of a GAN."""
-    if model == "gan":
-        return {"losses": losses_after_training(planted, found)}
+    if "gan" in model:
+        return {"losses": losses_after_training(planted, found, model)}
     return {"test_accuracy": accuracy_after_training(planted, found, model)}
 
 
@@ -276,15 +287,18 @@ def tables(results):
 
 
 def _describe(model):
-    if model == "gan":
-        return str(duel.Duel(build(scratchnet, model), binary_cross_entropy))
-    if model == "compiled cnn":
-        return f"{build(scratchnet, 'cnn')} with compiled folding and pooling"
-    return str(build(scratchnet, model))
+    kind = model.split()[-1]
+    network = build(scratchnet, kind)
+    name = str(duel.Duel(network, binary_cross_entropy) if kind == "gan" else network)
+    return name + {
+        "compiled cnn": " with compiled folding and pooling",
+        "direct cnn": " without patches in memory",
+        "compiled gan": " with a compiled Adam",
+    }.get(model, "")
 
 
 def _recipe(model):
-    if model == "gan":
+    if "gan" in model:
         return f"Adam with lr {GAN_LR}"
     return (
         f"lr {RECIPE['lr']}, momentum {RECIPE['momentum']}, weight decay {RECIPE['weight_decay']}"
