@@ -5,8 +5,6 @@ then the memory of a training run of ours, in a process of its own. cnn.json kee
 for ours also the share of each layer.
 """
 
-import subprocess
-import sys
 import tempfile
 import time
 from collections import defaultdict
@@ -16,9 +14,10 @@ import numpy as np
 import threadpoolctl
 
 from benchmarks.harness import RESULTS, environment, save
+from benchmarks.lap import peak_of_training
 from scratchnet import SGD, data, softmax_cross_entropy
+from scratchnet.introduction import kernel
 from scratchnet.models import MODELS, RECIPES
-from scratchnet.train import kernel
 
 ROUNDS, IMAGES, BATCH = 7, 12_800, 32
 RECIPE = RECIPES["cnn"]
@@ -84,13 +83,8 @@ def peak_megabytes(quick):
     """The most memory that a training run of an epoch ever held."""
     options = ["--dataset", "sample"] if quick else ["--dataset", "mnist"]
     with tempfile.TemporaryDirectory() as run:
-        program = (
-            "import sys; from benchmarks.lap import peak_megabytes; from scratchnet import train;"
-            "train.main(sys.argv[1:]); print(peak_megabytes())"
-        )
         options += ["--model", "cnn", "--epochs", "1", "--out", run, "--no-plots"]
-        shown = subprocess.check_output([sys.executable, "-c", program, *options], text=True)
-    return float(shown.splitlines()[-1])
+        return peak_of_training(*options)
 
 
 def main(quick=False, folder=RESULTS):

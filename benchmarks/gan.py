@@ -14,8 +14,8 @@ import threadpoolctl
 from benchmarks.harness import RESULTS, environment, save
 from scratchnet import GAN, Discriminator, Generator, data
 from scratchnet.gan import DEFAULTS
+from scratchnet.introduction import kernel
 from scratchnet.kernels.adam import update
-from scratchnet.train import kernel
 
 ROUNDS, IMAGES = 7, 12_800
 BATCH = DEFAULTS["batch_size"]

@@ -7,6 +7,7 @@ that they stand before anything is imported. It prints what it measured as one l
 import json
 import re
 import resource
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -16,6 +17,7 @@ import numpy as np
 from benchmarks.contenders import CONTENDERS
 from scratchnet import MLP, data
 
+ROOT = Path(__file__).parents[1]
 BLAS_AND_OTHERS = "OMP", "OPENBLAS", "MKL", "VECLIB", "NUMEXPR", "NUMBA"
 
 
@@ -116,6 +118,17 @@ def peak_megabytes():
     except OSError:
         unit = 1 if sys.platform == "darwin" else 1024  # what getrusage counts in
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
+
+
+def peak_of_training(*options):
+    """Run `scratchnet.train` in a process of its own; return the most megabytes that it held."""
+    program = (
+        "import sys; from benchmarks.lap import peak_megabytes; from scratchnet import train;"
+        "train.main(sys.argv[1:]); print(peak_megabytes())"
+    )
+    command = [sys.executable, "-c", program, *map(str, options)]
+    shown = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
+    return float(shown.stdout.splitlines()[-1])
 
 
 def main():

@@ -14,6 +14,7 @@ data        MNIST: from the bytes of the files to shuffled batches
 metrics     accuracy and the confusion matrix
 models      the networks that the commands know
 train       the loop, and the command `python -m scratchnet.train`
+introduction what a training command says first
 run         what a run leaves behind, and how it goes on
 recogniser  the run of a digit recogniser
 predict     the command that reads a digit from an image file
@@ -23,6 +24,7 @@ robustness  the command that measures trained networks on those
 tune        the command that searches for better options of training
 trials      how many processes share that search
 gan         the command that trains a GAN
+gan_run     its run
 judge       how good its digits are
 mosaic      how they are shown
 plots       every figure

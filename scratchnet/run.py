@@ -212,6 +212,12 @@ class Run:
             left = kept if self.model.exists() else "nothing saved"
             raise cli.NumericError(f"{error}; try a lower {self.RATES}; {left}") from None
 
+    def list_files(self):
+        """Print what the run has left, unless it is a dry one."""
+        if not self.options.dry_run:
+            names = sorted(path.name for path in self.folder.iterdir() if path.name[0] != ".")
+            print(f"files   {', '.join(names)} in {self.folder}")
+
     def _where_it_stopped(self, signum):
         command = ["python", "-m", self.COMMAND, "--resume", str(self.model)]
         if self.options.data_dir:

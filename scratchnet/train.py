@@ -6,7 +6,6 @@ options, keeps the books and tells what is going on.
 """
 
 import argparse
-import importlib.metadata
 import json
 import math
 
@@ -14,6 +13,13 @@ import numpy as np
 import threadpoolctl
 
 from scratchnet import cli, data
+from scratchnet.introduction import (
+    introduce_data,
+    introduce_machine,
+    introduce_network,
+    kernel,
+    library,
+)
 from scratchnet.loss import softmax, softmax_cross_entropy
 from scratchnet.metrics import accuracy, confusion_matrix
 from scratchnet.models import MODELS, RECIPES
@@ -192,40 +198,8 @@ def introduce(run, train, validation):
     if options.augment:
         print("        anew in each epoch: as they are, or degraded mildly in one of six ways")
     print(f"net     {run.network}, float32, ReLU between")
-    print_parameters(run.network)
-    introduce_machine(run)
-
-
-def introduce_data(dataset, amounts):
-    """Print whose images these are, so many, and from where."""
-    titles = {
-        "mnist": "MNIST",
-        "sample": "a SAMPLE of MNIST, not the full set",
-        "custom": "NOT MNIST",
-    }
-    print(f"data    {titles[dataset.name]}: {amounts}, from {dataset.origin}")
-    if dataset.notice:
-        print(f"        {dataset.notice}")
-
-
-def print_parameters(network):
-    """Print the shapes of a network's weights and biases, a line a layer, and their number."""
-    shapes = [
-        f"{' x '.join(map(str, layer.W.shape))} + {len(layer.b)}" for layer in network.weighted
-    ]
-    width = 1 + max(map(len, shapes))
-    for i, (layer, shape) in enumerate(zip(network.weighted, shapes, strict=True), start=1):
-        size = layer.W.size + layer.b.size
-        print(f"        {layer.name + str(i):<7}  {shape:>{width}}  {size:>9,} parameters")
-    total = sum(array.size for _, array in network.parameters())
-    print(f"        {'':>7}  {'':>{width}}  {total:>9,} in all")
-
-
-def introduce_machine(run):
-    """Print by which kernel the run multiplies, and where its files will lie."""
-    options = run.options
-    print(f"kernel  {options.matmul} ({library(options.matmul)}), threads: {options.threads}")
-    print(f"run     {run.folder}{' (a dry run: removed at the end)' if options.dry_run else ''}")
+    introduce_network(run.network)
+    introduce_machine(run.options, run.folder)
 
 
 def finish(run, train):
@@ -243,38 +217,7 @@ def finish(run, train):
     print("        rows: true digit; columns: predicted")
     for digit, row in enumerate([range(10), *counts], start=-1):
         print(f"     {digit if digit >= 0 else ' '}  " + "".join(f"{count:6}" for count in row))
-    list_files(run)
-
-
-def list_files(run):
-    """Print what the run has left, unless it is a dry one."""
-    if not run.options.dry_run:
-        names = sorted(path.name for path in run.folder.iterdir() if path.name[0] != ".")
-        print(f"files   {', '.join(names)} in {run.folder}")
-
-
-def kernel(name, threads=1):
-    """Return the matrix product `name`, to run on so many threads; UsageError lists the known."""
-    if name == "numpy":
-        return np.matmul  # without the half second that importing Numba takes
-    from scratchnet import kernels
-
-    try:
-        kernels.set_threads(threads)
-    except ValueError as error:
-        raise cli.UsageError(f"--threads: {error}") from error
-    try:
-        return kernels.get(name)
-    except ValueError as error:
-        raise cli.UsageError(f"--matmul: {error}") from error
-
-
-def library(name):
-    """Name the library behind a kernel, for example "openblas 0.3.31"."""
-    if name != "numpy":
-        return f"numba {importlib.metadata.version('numba')}"
-    blas = [info for info in threadpoolctl.threadpool_info() if info["user_api"] == "blas"]
-    return f"{blas[0]['internal_api']} {blas[0]['version']}" if blas else "its own loops"
+    run.list_files()
 
 
 def split(dataset, options):

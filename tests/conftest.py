@@ -93,17 +93,6 @@ def trained(small_run, tmp_path):
     return shutil.copytree(small_run, tmp_path / "trained")
 
 
-def peak_of_training(*options):
-    """Train in a process of its own; return the most megabytes that it held."""
-    program = (
-        "import sys; from benchmarks.lap import peak_megabytes; from scratchnet import train;"
-        "train.main(sys.argv[1:]); print(peak_megabytes())"
-    )
-    command = [sys.executable, "-c", program, *map(str, options)]
-    shown = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
-    return float(shown.stdout.splitlines()[-1])
-
-
 def rows_of(path):
     """The rows of a CSV file as dicts."""
     with path.open(newline="") as file:

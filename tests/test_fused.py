@@ -10,11 +10,12 @@ import sys
 import numpy as np
 import pytest
 import torch
-from conftest import peak_of_training, run_module
+from conftest import run_module
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from test_train import OPTIONS, assert_same_weights, interrupt
 
+from benchmarks.lap import peak_of_training
 from scratchnet import MLP, SGD, cli, data, softmax_cross_entropy
 from scratchnet import train as command
 from scratchnet.kernels import fused

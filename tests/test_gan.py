@@ -11,8 +11,9 @@ from conftest import run_module
 from PIL import Image
 from test_train import interrupt
 
-from scratchnet import checkpoint, cli, data, gan
+from scratchnet import checkpoint, cli, data
 from scratchnet.adversaries import GAN, Discriminator, Generator
+from scratchnet.gan_run import draw
 from scratchnet.kernels.adam import update
 from tests.faults.catalogue import refused
 
@@ -89,7 +90,7 @@ class TestARun:
 
     def test_the_pictures_show_the_same_noise(self, finished):
         tensors, _ = checkpoint.load(finished[0] / MODEL)
-        noise = gan.draw((100, 8), 0, 0, 1)  # (100,8)
+        noise = draw((100, 8), 0, 0, 1)  # (100,8)
         generator = Generator(8, (16,), rng=np.random.default_rng(0))
         for name, array in generator.parameters():
             array[:] = tensors[f"generator.{name}"]
@@ -224,12 +225,12 @@ def test_after_a_few_epochs_the_mean_of_the_fakes_is_near_that_of_the_digits(sam
     real = data.to_unit_interval(sample.train.images) * 2 - 1  # (4000,784)
 
     def off():
-        fakes = pair.generator.forward(gan.draw((500, 16), 0, 0, 1))  # (500,784)
+        fakes = pair.generator.forward(draw((500, 16), 0, 0, 1))  # (500,784)
         return np.abs(fakes.mean(axis=0) - real.mean(axis=0)).mean()
 
     before, labels = off(), sample.train.labels
     for epoch in (1, 2, 3, 4):
         for x, _ in data.batches(real, labels, 50, seed=0, epoch=epoch):
-            pair.tell_apart(x, gan.draw((len(x), 16), 0, epoch, 1))
-            pair.deceive(gan.draw((len(x), 16), 0, epoch, 2))
+            pair.tell_apart(x, draw((len(x), 16), 0, epoch, 1))
+            pair.deceive(draw((len(x), 16), 0, epoch, 2))
     assert off() < before / 3

@@ -22,7 +22,8 @@ import torch
 import scratchnet
 from scratchnet.adversaries import GAN, Discriminator, Generator
 from scratchnet.binary import binary_cross_entropy
-from scratchnet.gan import DEFAULTS, draw
+from scratchnet.gan import DEFAULTS
+from scratchnet.gan_run import draw
 from scratchnet.kernels.adam import update
 from torch_ref import data, gan, trace
 from torch_ref.step import Lockstep

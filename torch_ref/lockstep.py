@@ -18,8 +18,8 @@ from tqdm import tqdm
 
 import scratchnet
 from scratchnet import cli
+from scratchnet.introduction import kernel
 from scratchnet.models import MODELS, RECIPES
-from scratchnet.train import kernel
 from torch_ref import data, duel, report
 from torch_ref.step import Lockstep
 

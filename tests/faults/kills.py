@@ -21,7 +21,10 @@ from tqdm import tqdm
 from scratchnet import checkpoint, data
 
 ROOT = Path(__file__).parents[2]
-OPTIONS = ("--epochs", 20, "--hidden", 8, "--momentum", 0.5, "--no-plots")
+COMMANDS = {
+    "scratchnet.train": ("--epochs", 20, "--hidden", 8, "--momentum", 0.5, "--no-plots"),
+    "scratchnet.gan": ("--epochs", 20, "--hidden", 8, "--discriminator-hidden", 8),
+}
 MODEL = "model.safetensors"
 
 
@@ -37,9 +40,9 @@ def write_digits(folder):
             (folder / name).write_bytes(content)
 
 
-def start(digits, *options):
+def start(digits, *options, module="scratchnet.train"):
     """Start the real command in a process of its own."""
-    command = [sys.executable, "-m", "scratchnet.train", "--data-dir", digits, *OPTIONS, *options]
+    command = [sys.executable, "-m", module, "--data-dir", digits, *COMMANDS[module], *options]
     return subprocess.Popen(
         [str(word) for word in command],
         cwd=ROOT,
@@ -73,7 +76,7 @@ def time_until_the_end(process, begun):
 
 def outcome(folder):
     """All that a finished run has left, but for the times: {name of the file: content}."""
-    left = {path.name: path.read_bytes() for path in folder.iterdir()}
+    left = {path.name: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     rows = csv.DictReader(left["history.csv"].decode().splitlines())
     left["history.csv"] = [list(row.values())[:4] for row in rows]
     left["metrics.json"] = json.loads(left["metrics.json"])
@@ -81,9 +84,9 @@ def outcome(folder):
     return left
 
 
-def kill_one(digits, folder, moment):
+def kill_one(digits, folder, moment, module):
     """Kill a run that many seconds into its training; return what it left, None if it had ended."""
-    with start(digits, "--out", folder) as process:
+    with start(digits, "--out", folder, module=module) as process:
         wait_for_training(process)
         time.sleep(moment)
         process.kill()
@@ -95,17 +98,17 @@ def kill_one(digits, folder, moment):
     return "after an epoch was saved" if MODEL in names else "before the first epoch was saved"
 
 
-def go_on(digits, folder, *options):
+def go_on(digits, folder, *options, module="scratchnet.train"):
     """Resume what was killed, or begin again where nothing had been saved yet."""
     if (folder / MODEL).exists():
         checkpoint.load(folder / MODEL)
-        finish(start(digits, "--resume", folder / MODEL, *options))
+        finish(start(digits, "--resume", folder / MODEL, *options, module=module))
     else:
-        finish(start(digits, "--out", folder, *options))
+        finish(start(digits, "--out", folder, *options, module=module))
 
 
-def main(kills, seed=0):
-    """Kill that many runs and resume each; return the counts.
+def main(kills, seed=0, module="scratchnet.train"):
+    """Kill that many runs of a command and resume each; return the counts.
 
     A moment after the end of its run kills nobody and is not counted.
     """
@@ -114,18 +117,19 @@ def main(kills, seed=0):
         digits, undisturbed = Path(temporary, "digits"), Path(temporary, "undisturbed")
         digits.mkdir()
         write_digits(digits)
-        seconds = time_until_the_end(start(digits, "--out", undisturbed), wait_for_training)
+        process = start(digits, "--out", undisturbed, module=module)
+        seconds = time_until_the_end(process, wait_for_training)
         expected = outcome(undisturbed)
 
         where, same = Counter(), 0
         with tqdm(total=kills, desc="kill -9", disable=not sys.stderr.isatty()) as bar:
             while where.total() < kills:
                 with TemporaryDirectory(dir=temporary) as folder:
-                    left = kill_one(digits, Path(folder), rng.uniform(0, seconds))
+                    left = kill_one(digits, Path(folder), rng.uniform(0, seconds), module)
                     if left is None:
                         continue
                     where[left] += 1
-                    go_on(digits, Path(folder))
+                    go_on(digits, Path(folder), module=module)
                     same += outcome(Path(folder)) == expected
                     bar.update()
     return {"killed": kills, "resumed to the same bits": same, "where": dict(where)}

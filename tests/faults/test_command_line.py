@@ -15,7 +15,9 @@ from catalogue import (
     refused,
     train,
 )
-from conftest import ROOT, peak_of_training, run_module
+from conftest import ROOT, run_module
+
+from benchmarks.lap import peak_of_training
 
 QUICK = ("--epochs", 1, "--hidden", 8)
 

@@ -14,9 +14,10 @@ from tests.faults import interruptions, kills
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="asks Linux who catches signals")
 
 
-def test_kill_9_at_random_moments_loses_nothing():
-    counts = kills.main(8, seed=1)
-    assert counts["killed"] == counts["resumed to the same bits"] == 8
+@pytest.mark.parametrize(("module", "n"), [("scratchnet.train", 8), ("scratchnet.gan", 4)])
+def test_kill_9_at_random_moments_loses_nothing(module, n):
+    counts = kills.main(n, seed=1, module=module)
+    assert counts["killed"] == counts["resumed to the same bits"] == n
 
 
 @pytest.mark.parametrize(("engine", "runs"), [("layered", 6), ("fused", 2)])

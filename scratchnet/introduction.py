@@ -1,0 +1,66 @@
+"""What a training command says first: whose images, which weights, by which kernel, where to.
+
+So nobody takes the sample for MNIST, or one kernel for another.
+"""
+
+import importlib.metadata
+
+import numpy as np
+import threadpoolctl
+
+from scratchnet import cli
+
+
+def introduce_data(dataset, amounts):
+    """Print whose images these are, so many, and from where."""
+    titles = {
+        "mnist": "MNIST",
+        "sample": "a SAMPLE of MNIST, not the full set",
+        "custom": "NOT MNIST",
+    }
+    print(f"data    {titles[dataset.name]}: {amounts}, from {dataset.origin}")
+    if dataset.notice:
+        print(f"        {dataset.notice}")
+
+
+def introduce_network(network):
+    """Print the shapes of a network's weights and biases, a line a layer, and their number."""
+    shapes = [
+        f"{' x '.join(map(str, layer.W.shape))} + {len(layer.b)}" for layer in network.weighted
+    ]
+    width = 1 + max(map(len, shapes))
+    for i, (layer, shape) in enumerate(zip(network.weighted, shapes, strict=True), start=1):
+        size = layer.W.size + layer.b.size
+        print(f"        {layer.name + str(i):<7}  {shape:>{width}}  {size:>9,} parameters")
+    total = sum(array.size for _, array in network.parameters())
+    print(f"        {'':>7}  {'':>{width}}  {total:>9,} in all")
+
+
+def introduce_machine(options, folder):
+    """Print by which kernel the run multiplies, and where its files will lie."""
+    print(f"kernel  {options.matmul} ({library(options.matmul)}), threads: {options.threads}")
+    print(f"run     {folder}{' (a dry run: removed at the end)' if options.dry_run else ''}")
+
+
+def kernel(name, threads=1):
+    """Return the matrix product `name`, to run on so many threads; UsageError lists the known."""
+    if name == "numpy":
+        return np.matmul  # without the half second that importing Numba takes
+    from scratchnet import kernels
+
+    try:
+        kernels.set_threads(threads)
+    except ValueError as error:
+        raise cli.UsageError(f"--threads: {error}") from error
+    try:
+        return kernels.get(name)
+    except ValueError as error:
+        raise cli.UsageError(f"--matmul: {error}") from error
+
+
+def library(name):
+    """Name the library behind a kernel, for example "openblas 0.3.31"."""
+    if name != "numpy":
+        return f"numba {importlib.metadata.version('numba')}"
+    blas = [info for info in threadpoolctl.threadpool_info() if info["user_api"] == "blas"]
+    return f"{blas[0]['internal_api']} {blas[0]['version']}" if blas else "its own loops"
