@@ -1,7 +1,9 @@
 """A GAN in training: what decides its weights, what it leaves, and what of it is trusted when read.
 
-config.json   history.csv   metrics.json   model.safetensors
-digits/epoch-000.png, ...   figures/digits.gif   figures/losses.png
+    config.json   history.csv   metrics.json   model.safetensors
+    digits/epoch-000.png, ...   figures/digits.gif   figures/losses.png
+
+The pictures are of the same noise, before the first epoch and after each.
 """
 
 import shutil
