@@ -132,7 +132,7 @@ def load_judge(name, dataset):
     try:
         return load_network(name, dataset)
     except checkpoint.CheckpointError as error:
-        raise checkpoint.CheckpointError(f"--judge: {error}") from error
+        raise checkpoint.CheckpointError(f"--judge: {error}; or name another judge") from error
 
 
 def introduce(run, n_images):
@@ -190,7 +190,7 @@ def parse(argv):
     option("--seed", "of the weights, the order and the noise", type=whole(0))
     option("--dataset", "auto: mnist, or else the sample", choices=("auto", "mnist", "sample"))
     option("--data-dir", "folder of the IDX files, gzipped or not", type=cli.path, metavar="DIR")
-    option("--judge", "run of a recogniser that judges the digits", type=cli.path, metavar="RUN")
+    option("--judge", "trained recogniser that judges the digits", type=cli.path, metavar="RUN")
     option("--log-interval", "batches between two losses shown", type=whole(1), metavar="N")
     option("--matmul", "kernel of the matrix products", metavar="NAME")
     option("--threads", "threads of the matrix products", type=whole(1, cli.cores()), metavar="N")

@@ -296,7 +296,8 @@ def duel(history):
         losses = [row[f"{name}_loss"] for row in history]
         loss_ax.plot(epochs, losses, style, color=colour, ms=4, label=name)
     loss_ax.axhline(np.log(2), color="black", lw=0.8, ls=":", label="told apart by tossing a coin")
-    loss_ax.set(title="Loss", xlabel="epoch", ylabel="cross-entropy (nats)", ylim=(0, None))
+    top = max(max(row["discriminator_loss"], row["generator_loss"]) for row in history)
+    loss_ax.set(title="Loss", xlabel="epoch", ylabel="cross-entropy (nats)", ylim=(0, 1.1 * top))
     loss_ax.legend(frameon=False)
     judged = [row for row in history if row["recognised"] is not None]
     if judged:
@@ -305,7 +306,7 @@ def duel(history):
     else:
         judge_ax.text(0.5, 0.5, "nobody judged", ha="center", transform=judge_ax.transAxes)
     judge_ax.set(title="Generated digits that the judge is sure of", xlabel="epoch")
-    judge_ax.set(ylabel="recognised (%)", ylim=(0, 100))
+    judge_ax.set(ylabel="recognised (%)", ylim=(-2, 102), xlim=loss_ax.get_xlim())
     for ax in (loss_ax, judge_ax):
         ax.xaxis.set_major_locator(MaxNLocator(integer=True))
         ax.grid(alpha=0.3)

@@ -269,7 +269,7 @@ def check_data(path, config, dataset):
     if config["data"]["sha256"] != dataset.sha256:
         raise checkpoint.CheckpointError(
             f"{path} was trained on other data ({config['data']['name']}) than those from "
-            f"{dataset.origin}; name their folder with --data-dir"
+            f"{dataset.origin}; name those with --dataset or --data-dir"
         )
 
 
