@@ -6,6 +6,7 @@ import hashlib
 import http.server
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -18,6 +19,9 @@ import pooch
 import pytest
 
 from scratchnet import data
+
+# A job that a script runs in the background ignores Ctrl-C; the runs under test shall not.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = Path(__file__).parents[1]
 
