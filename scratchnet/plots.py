@@ -296,7 +296,8 @@ def duel(history):
         losses = [row[f"{name}_loss"] for row in history]
         loss_ax.plot(epochs, losses, style, color=colour, ms=4, label=name)
     loss_ax.axhline(np.log(2), color="black", lw=0.8, ls=":", label="told apart by tossing a coin")
-    top = max(max(row["discriminator_loss"], row["generator_loss"]) for row in history)
+    losses = (row[f"{side}_loss"] for row in history for side in ("discriminator", "generator"))
+    top = max(losses, default=1)
     loss_ax.set(title="Loss", xlabel="epoch", ylabel="cross-entropy (nats)", ylim=(0, 1.1 * top))
     loss_ax.legend(frameon=False)
     judged = [row for row in history if row["recognised"] is not None]
