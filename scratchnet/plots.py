@@ -78,7 +78,7 @@ def curves(history):
     accuracy_ax.set(title=title, xlabel="epoch", ylabel="right (%)")
     accuracy_ax.margins(y=0.25)
     for ax in (loss_ax, accuracy_ax):
-        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         ax.grid(alpha=0.3)
         ax.spines[["top", "right"]].set_visible(False)
     return figure
@@ -262,7 +262,7 @@ def search_history(trials):
     ax.set(title=f"The best trial reads {best[-1]:.2f} %", xlabel="trial")
     ax.set_ylabel("validation images read right (%)")
     figure.legend(frameon=False, loc="outside lower center", ncols=3)
-    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     ax.grid(alpha=0.3)
     ax.spines[["top", "right"]].set_visible(False)
     return figure
@@ -309,7 +309,7 @@ def duel(history):
     judge_ax.set(title="Generated digits that the judge is sure of", xlabel="epoch")
     judge_ax.set(ylabel="recognised (%)", ylim=(-2, 102), xlim=loss_ax.get_xlim())
     for ax in (loss_ax, judge_ax):
-        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         ax.grid(alpha=0.3)
         ax.spines[["top", "right"]].set_visible(False)
     return figure

@@ -143,7 +143,7 @@ class Run:
         try:
             yield
         except StoppedBetweenBatches:
-            self.check_finite()
+            self._check_finite()
             self.under_way = {name: getattr(progress, name) for name in self.COUNTED}
             self._save()
             raise
@@ -163,7 +163,7 @@ class Run:
         }
         speed = f"{row['seconds']:.1f} s, {row['images_per_second']:,} images/s"
         tqdm.write(f"{progress.title}: {text}, {speed}")
-        self.check_finite()
+        self._check_finite()
         # Before the checkpoint: killed in between, the epoch is run again, and no row is missing.
         self.history.append(row)
         self._save_history()
@@ -194,7 +194,7 @@ class Run:
             "metrics.json", {"dataset": self.dataset.name, **scores, "train_seconds": seconds}
         )
 
-    def check_finite(self):
+    def _check_finite(self):
         """Raise cli.NumericError if an array of what is learned is no longer finite."""
         for name, array in self.arrays.items():
             if not np.isfinite(array).all():

@@ -308,6 +308,13 @@ class TestDirectConvolution:
             direct.kernel_gradient(patches, np.ones((2, 3, 2, 1)))
         with pytest.raises(ValueError, match="does not fit"):
             direct.kernel_gradient(patches.swapaxes(3, 5), np.ones((2, 1, 3, 3)))
+        for dy, shape in (
+            (np.ones((2, 1, 3, 1)), (1, 3, 4, 4)),
+            (np.ones((2, 3, 3, 1)), (1, 2, 4, 4)),
+            (np.ones((2, 3, 3, 1), np.float32), (1, 3, 4, 4)),
+        ):
+            with pytest.raises(ValueError, match="is no gradient"):
+                direct.image_gradient(W, dy, shape, 1, 0)
         with pytest.raises(ValueError, match="float32 or float64"):
             direct.convolve(W.astype(np.longdouble), x.astype(np.longdouble), 1, 0)
 

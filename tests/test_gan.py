@@ -146,6 +146,13 @@ class TestAnInterruptedRun:
         with Image.open(tmp_path / "longer" / "figures" / "digits.gif") as animation:
             assert animation.n_frames == 5
 
+    def test_that_was_finished_and_is_resumed_elsewhere_is_whole_there(
+        self, finished, digits_folder, tmp_path
+    ):
+        shown = train(digits_folder, tmp_path / "copy", "--resume", finished[0] / MODEL)
+        assert shown.returncode == 0, shown.stderr
+        assert left(tmp_path / "copy").keys() == left(finished[0]).keys()
+
     def test_that_goes_on_from_its_checkpoint_alone_begins_its_pictures_there(
         self, finished, digits_folder, tmp_path
     ):
