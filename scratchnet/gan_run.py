@@ -12,8 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from scratchnet import checkpoint, cli, mosaic
+from scratchnet import checkpoint, mosaic
 from scratchnet.adversaries import PIXELS
+from scratchnet.errors import CheckpointError, NumericError, UsageError
 from scratchnet.judge import Judge
 from scratchnet.progress import Progress
 from scratchnet.run import Run, is_state
@@ -35,7 +36,7 @@ class DuelProgress(Progress):
         self.generator_loss_sum = generator_loss_sum
 
     def record(self, discriminator_loss, generator_loss, n_images):
-        """Count the mean losses of a batch; raise cli.NumericError if one is not finite."""
+        """Count the mean losses of a batch; raise NumericError if one is not finite."""
         self.loss_sum += self.checked(discriminator_loss) * n_images
         self.generator_loss_sum += self.checked(generator_loss) * n_images
         self.advance(n_images, f"D {discriminator_loss:.4f}, G {generator_loss:.4f}")
@@ -91,25 +92,25 @@ class GANRun(Run):
             self.draw_digits(self.epoch - 1)
 
     def ask(self, network, name):
-        """Let a trained recogniser judge from now on; cli.UsageError if it has nothing to go by."""
+        """Let a trained recogniser judge from now on; UsageError if it has nothing to go by."""
         try:
             self.judge = Judge(network, self.dataset.test.images)
         except ValueError as error:
-            raise cli.UsageError(f"--judge: {error}") from error
+            raise UsageError(f"--judge: {error}") from error
         print(f"judge   {name}: {network}")
 
     def generate(self, n, batch):
         """Return n digits, uint8 (n, 28, 28), of the same noise for the same number of a batch.
 
         Raises:
-            cli.NumericError: they are not finite.
+            NumericError: they are not finite.
         """
         noise = draw((n, self.options.noise), self.options.seed, 0, batch)  # (n,Z)
         with np.errstate(over="ignore", invalid="ignore"):  # the error below says it
             parts = [self.gan.generator.forward(noise[i : i + 1000]) for i in range(0, n, 1000)]
         x = np.concatenate(parts)  # (n,784) in [-1, 1]
         if not np.isfinite(x).all():
-            raise cli.NumericError("the generated images are not finite")
+            raise NumericError("the generated images are not finite")
         return np.rint((x + 1) * 127.5).astype(np.uint8).reshape(n, 28, 28)
 
     def draw_digits(self, epoch):
@@ -167,7 +168,7 @@ def load_gan(path):
     """
     tensors, state = checkpoint.load(path)
     if not is_state(state, GANRun) or not _is_config(state["config"]):
-        raise checkpoint.CheckpointError(f"{path} is no checkpoint of a GAN")
+        raise CheckpointError(f"{path} is no checkpoint of a GAN")
     config = state["config"]
     for side, sizes in (
         ("generator", (config["noise"], *config["hidden"], PIXELS)),
@@ -176,7 +177,7 @@ def load_gan(path):
         for i, shape in enumerate(pairwise(sizes), start=1):
             found = getattr(tensors.get(f"{side}.linear{i}.W"), "shape", "missing")
             if found != shape:
-                raise checkpoint.CheckpointError(
+                raise CheckpointError(
                     f"{path} is of another network: {side}.linear{i}.W is {found}, "
                     f"{shape} by its widths"
                 )

@@ -8,7 +8,7 @@ import importlib.metadata
 import numpy as np
 import threadpoolctl
 
-from scratchnet import cli
+from scratchnet.errors import UsageError
 
 
 def introduce_data(dataset, amounts):
@@ -51,11 +51,11 @@ def kernel(name, threads=1):
     try:
         kernels.set_threads(threads)
     except ValueError as error:
-        raise cli.UsageError(f"--threads: {error}") from error
+        raise UsageError(f"--threads: {error}") from error
     try:
         return kernels.get(name)
     except ValueError as error:
-        raise cli.UsageError(f"--matmul: {error}") from error
+        raise UsageError(f"--matmul: {error}") from error
 
 
 def library(name):

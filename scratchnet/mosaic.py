@@ -8,7 +8,7 @@ import io
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from scratchnet.checkpoint import write_atomically
+from scratchnet.files import write_atomically
 
 GAP = 2  # white pixels around each image
 CAPTION = 16  # height of the line below an animation

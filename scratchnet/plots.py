@@ -16,7 +16,7 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from scratchnet.checkpoint import write_atomically
+from scratchnet.files import write_atomically
 
 BLUE, ORANGE, RED = "#0072B2", "#E69F00", "#D55E00"  # Okabe & Ito, "Color Universal Design" (2008)
 SERIES = (BLUE, RED, "#009E73", "#CC79A7", "#56B4E9")  # of that palette too, for lines side by side

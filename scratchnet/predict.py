@@ -19,8 +19,10 @@ import numpy as np
 from PIL import Image, ImageOps
 from scipy import ndimage
 
-from scratchnet import checkpoint, cli
-from scratchnet.data import DataError, to_unit_interval
+from scratchnet import cli
+from scratchnet.data import to_unit_interval
+from scratchnet.errors import DataError, UsageError
+from scratchnet.files import write_atomically
 from scratchnet.loss import softmax
 from scratchnet.recogniser import load_network
 
@@ -147,7 +149,7 @@ def main(argv=None):
         show = Path(options.show).resolve()
         for path in (*options.images, options.model):
             if Path(path).resolve() == show:
-                raise cli.UsageError(f"--show {options.show}: would replace the {path} to be read")
+                raise UsageError(f"--show {options.show}: would replace the {path} to be read")
 
     network = load_network(options.model)
     paths, prepared, failures = [], [], []
@@ -192,7 +194,7 @@ def save_seen(images, path):
     strip = Image.fromarray(np.hstack(list(images)))  # (28, 28 N)
     png = io.BytesIO()
     strip.resize((8 * strip.width, 8 * strip.height), Image.Resampling.NEAREST).save(png, "PNG")
-    checkpoint.write_atomically(path, png.getvalue())
+    write_atomically(path, png.getvalue())
 
 
 if __name__ == "__main__":

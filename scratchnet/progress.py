@@ -7,12 +7,8 @@ import time
 
 from tqdm import tqdm
 
-from scratchnet import interrupts
-from scratchnet.cli import NumericError, Stopped
-
-
-class StoppedBetweenBatches(Stopped):
-    """The stop was asked for and honoured where the weights are whole and worth saving."""
+from scratchnet import signals
+from scratchnet.errors import NumericError, StoppedBetweenBatches
 
 
 class GracefulStop:
@@ -24,7 +20,7 @@ class GracefulStop:
 
     def __enter__(self):
         self.signum, self.previous = None, {}
-        self.previous = interrupts.handle(self._ask)
+        self.previous = signals.handle(self._ask)
         return self
 
     def __exit__(self, *_):

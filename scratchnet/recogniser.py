@@ -10,6 +10,7 @@ import numpy as np
 
 from scratchnet import checkpoint
 from scratchnet.data import to_unit_interval
+from scratchnet.errors import CheckpointError
 from scratchnet.models import MODELS
 from scratchnet.run import Run, check_data, is_state
 
@@ -89,17 +90,17 @@ def load_recogniser(path):
     """
     tensors, state = checkpoint.load(path)
     if not _is_recogniser(state):
-        raise checkpoint.CheckpointError(f"{path} is no checkpoint of a digit recogniser")
+        raise CheckpointError(f"{path} is no checkpoint of a digit recogniser")
     state["config"] = config = BEFORE_THEM | state["config"]
     convolutions = sum(bool(re.fullmatch(r"conv\d+\.W", name)) for name in tensors)
     n_in = None  # of the first dense layer: what those before it make of the pixels
     for i, n_out in enumerate((*config["hidden"], 10), start=convolutions + 1):
         if (name := f"linear{i}.W") not in tensors:
-            raise checkpoint.CheckpointError(f"{path} is of another network: {name} is missing")
+            raise CheckpointError(f"{path} is of another network: {name} is missing")
         shape = tensors[name].shape
         wanted = (*shape[:1], n_out) if n_in is None else (n_in, n_out)
         if shape != wanted:
-            raise checkpoint.CheckpointError(
+            raise CheckpointError(
                 f"{path} is of another network: {name} is {shape}, {wanted} by its widths"
             )
         n_in = n_out

@@ -15,8 +15,9 @@ import numpy as np
 import threadpoolctl
 from tqdm import tqdm
 
-from scratchnet import checkpoint, cli, data
+from scratchnet import cli, data
 from scratchnet.degrade import DEGRADATIONS, degrade
+from scratchnet.files import write_atomically
 from scratchnet.metrics import accuracy
 from scratchnet.recogniser import load_network
 from scratchnet.train import evaluate
@@ -67,7 +68,7 @@ def write_table(scores, names, path):
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["degradation", "strength", *names])
     writer.writerows([*key, *row] for key, row in scores.items())
-    checkpoint.write_atomically(path, text.getvalue().encode())
+    write_atomically(path, text.getvalue().encode())
 
 
 def main(argv=None):

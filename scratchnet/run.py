@@ -22,8 +22,15 @@ import filelock
 import numpy as np
 from tqdm import tqdm
 
-from scratchnet import __version__, checkpoint, cli
-from scratchnet.progress import StoppedBetweenBatches
+from scratchnet import __version__, checkpoint
+from scratchnet.errors import (
+    CheckpointError,
+    NumericError,
+    Stopped,
+    StoppedBetweenBatches,
+    UsageError,
+)
+from scratchnet.files import write_atomically
 
 LIBRARIES = ("numpy", "numba", "matplotlib", "mlxtend", "pooch", "safetensors")
 
@@ -33,7 +40,7 @@ def run_folder(options):
     """Make the folder of the run, its own while it lasts.
 
     Raises:
-        cli.UsageError: it holds another run already.
+        UsageError: it holds another run already.
         OSError: it cannot be made or written, or another run is at work in it.
     """
     if options.dry_run:
@@ -48,7 +55,7 @@ def run_folder(options):
             model = folder / "model.safetensors"
             resumed = options.resume and Path(options.resume).resolve() == model.resolve()
             if model.exists() and not resumed:
-                raise cli.UsageError(f"{folder} holds a run; go on with --resume {model}")
+                raise UsageError(f"{folder} holds a run; go on with --resume {model}")
             yield folder
     except filelock.Timeout:
         raise BlockingIOError(errno.EAGAIN, "in use by another run", str(folder)) from None
@@ -104,7 +111,7 @@ class Run:
             if name in given and given[name] != config[name]
         ]
         if contradictions:
-            raise checkpoint.CheckpointError(
+            raise CheckpointError(
                 f"{given['resume']} was trained otherwise than with {', '.join(contradictions)}"
             )
         name = config["data"]["name"]
@@ -116,14 +123,14 @@ class Run:
 
         Raises:
             CheckpointError: of other data or another network, or beside a damaged history.
-            cli.UsageError: it has done more epochs than are asked for.
+            UsageError: it has done more epochs than are asked for.
         """
         path = Path(self.options.resume)
         check_data(path, state["config"], self.dataset)
         checkpoint.restore(self.arrays, tensors, path)
         done, asked = state["epoch"] - 1, self.options.epochs
         if done > asked:
-            raise cli.UsageError(f"--epochs {asked}: {path} has done {done} epochs already")
+            raise UsageError(f"--epochs {asked}: {path} has done {done} epochs already")
         print(f"resume  {path}: {done} of {asked} epochs done")
         self.epoch, self.under_way = state["epoch"], state["under_way"]
         history = read_history(path.with_name("history.csv"), self.HISTORY)
@@ -138,7 +145,7 @@ class Run:
 
         Raises:
             StoppedBetweenBatches: that happened.
-            cli.NumericError: broken weights, and nothing saved.
+            NumericError: broken weights, and nothing saved.
         """
         try:
             yield
@@ -149,7 +156,7 @@ class Run:
             raise
 
     def close_epoch(self, progress, scores, text):
-        """Print and save a finished epoch; cli.NumericError, and nothing saved, for broken weights.
+        """Print and save a finished epoch; NumericError, and nothing saved, for broken weights.
 
         Args:
             scores: the row of history, but for its number, seconds and images_per_second.
@@ -195,10 +202,10 @@ class Run:
         )
 
     def _check_finite(self):
-        """Raise cli.NumericError if an array of what is learned is no longer finite."""
+        """Raise NumericError if an array of what is learned is no longer finite."""
         for name, array in self.arrays.items():
             if not np.isfinite(array).all():
-                raise cli.NumericError(f"{name} is no longer finite in epoch {self.epoch}")
+                raise NumericError(f"{name} is no longer finite in epoch {self.epoch}")
 
     @contextlib.contextmanager
     def ends_explained(self):
@@ -206,11 +213,11 @@ class Run:
         try:
             yield
         except StoppedBetweenBatches as stopped:
-            raise cli.Stopped(stopped.signum, self._where_it_stopped(stopped.signum)) from None
-        except cli.NumericError as error:
+            raise Stopped(stopped.signum, self._where_it_stopped(stopped.signum)) from None
+        except NumericError as error:
             kept = f"{self.model} holds the last good epoch"
             left = kept if self.model.exists() else "nothing saved"
-            raise cli.NumericError(f"{error}; try a lower {self.RATES}; {left}") from None
+            raise NumericError(f"{error}; try a lower {self.RATES}; {left}") from None
 
     def list_files(self):
         """Print what the run has left, unless it is a dry one."""
@@ -240,7 +247,7 @@ class Run:
         checkpoint.save(self.model, self.arrays, state)
 
     def _write(self, name, content):
-        checkpoint.write_atomically(self.folder / name, content)
+        write_atomically(self.folder / name, content)
 
     def _write_json(self, name, content):
         self._write(name, (json.dumps(content, indent=2) + "\n").encode())
@@ -267,7 +274,7 @@ def is_state(state, kind):
 def check_data(path, config, dataset):
     """Raise CheckpointError if a checkpoint of this config was trained on other data."""
     if config["data"]["sha256"] != dataset.sha256:
-        raise checkpoint.CheckpointError(
+        raise CheckpointError(
             f"{path} was trained on other data ({config['data']['name']}) than those from "
             f"{dataset.origin}; name those with --dataset or --data-dir"
         )
@@ -304,6 +311,6 @@ def read_history(path, columns):
                 for row in rows
             ]
     except (KeyError, TypeError, ValueError, csv.Error) as error:
-        raise checkpoint.CheckpointError(
+        raise CheckpointError(
             f"{path} is damaged; without it, the run goes on with a new history"
         ) from error

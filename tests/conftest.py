@@ -19,6 +19,7 @@ import pooch
 import pytest
 
 from scratchnet import data
+from scratchnet.errors import DataError
 
 # A job that a script runs in the background ignores Ctrl-C; the runs under test shall not.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -113,7 +114,7 @@ def mnist():
     """The full MNIST, or the test is skipped."""
     try:
         return mnist_on_this_machine()
-    except data.DataError as error:
+    except DataError as error:
         pytest.skip(f"needs the full MNIST: {error}")
 
 
@@ -122,7 +123,7 @@ def digits(sample):
     """The full MNIST where it lies on this machine, else the sample."""
     try:
         return mnist_on_this_machine()
-    except data.DataError:
+    except DataError:
         return sample
 
 

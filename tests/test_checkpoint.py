@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from scratchnet import checkpoint
-from scratchnet.checkpoint import CheckpointError
+from scratchnet.errors import CheckpointError
+from scratchnet.files import write_atomically
 
 STATE = {"config": {"hidden": [3]}, "epoch": 2, "under_way": {"batch": 7}}
 
@@ -136,7 +137,7 @@ class TestRestoring:
 
 class TestWriting:
     def test_replaces_a_file_as_a_whole_and_leaves_nothing_else(self, path):
-        checkpoint.write_atomically(path, b"new")
+        write_atomically(path, b"new")
         assert path.read_bytes() == b"new"
         assert list(path.parent.iterdir()) == [path]
 
@@ -146,7 +147,7 @@ class TestWriting:
         def full(_):
             raise OSError(28, "No space left on device")
 
-        monkeypatch.setattr(checkpoint.os, "fsync", full)
+        monkeypatch.setattr("os.fsync", full)
         with pytest.raises(OSError, match="No space left") as raised:
             checkpoint.save(path, small_tensors(), STATE | {"epoch": 3})
         assert raised.value.filename == str(path)

@@ -9,7 +9,7 @@ from conftest import run_module
 from PIL import Image
 from test_train import assert_same_weights, interrupt, train
 
-from scratchnet import checkpoint
+from scratchnet.errors import CheckpointError
 from scratchnet.recogniser import load_network
 
 OPTIONS = ("--model", "cnn", "--epochs", 2, "--batch-size", 9)
@@ -74,5 +74,5 @@ def test_a_checkpoint_whose_model_was_changed_is_refused(finished, tmp_path):
     assert content.count(b'\\"model\\": \\"cnn\\"') == 1
     forged = tmp_path / "forged.safetensors"
     forged.write_bytes(content.replace(b'\\"cnn\\"', b'\\"mlp\\"'))
-    with pytest.raises(checkpoint.CheckpointError, match="damaged"):
+    with pytest.raises(CheckpointError, match="damaged"):
         load_network(forged)

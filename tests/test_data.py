@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from scratchnet import data
+from scratchnet.errors import DataError
 
 idx_arrays = st.sampled_from(
     [np.dtype(d).newbyteorder("=") for d in data.IDX_DTYPES.values()]
@@ -33,17 +34,17 @@ class TestDecodingIdx:
     def test_refuses_a_file_that_is_cut_off_anywhere(self, array, draw):
         content = data.encode_idx(array)
         length = draw.draw(st.integers(0, len(content) - 1))
-        with pytest.raises(data.DataError):
+        with pytest.raises(DataError):
             data.decode_idx(content[:length])
 
     @given(idx_arrays, st.binary(min_size=1, max_size=9))
     def test_refuses_bytes_behind_the_last_element(self, array, tail):
-        with pytest.raises(data.DataError, match="follow"):
+        with pytest.raises(DataError, match="follow"):
             data.decode_idx(data.encode_idx(array) + tail)
 
     @given(st.binary(max_size=64))
     def test_never_fails_on_any_bytes_but_with_its_own_error(self, content):
-        with contextlib.suppress(data.DataError):
+        with contextlib.suppress(DataError):
             data.decode_idx(content)
 
 
@@ -183,7 +184,7 @@ class TestAFolder:
         assert "not those of MNIST" in found.notice
 
     def test_of_other_digits_is_refused_where_mnist_is_asked_for(self, digits_folder):
-        with pytest.raises(data.DataError, match="not MNIST's"):
+        with pytest.raises(DataError, match="not MNIST's"):
             data.load("mnist", digits_folder)
 
     def test_is_taken_from_the_environment_when_none_is_named(self, digits_folder, monkeypatch):
@@ -191,9 +192,9 @@ class TestAFolder:
         assert data.load().origin == str(digits_folder)
 
     def test_that_is_missing_or_empty_is_no_reason_to_take_other_data(self, tmp_path):
-        with pytest.raises(data.DataError, match="no folder"):
+        with pytest.raises(DataError, match="no folder"):
             data.load("auto", tmp_path / "missing")
-        with pytest.raises(data.DataError, match="holds neither"):
+        with pytest.raises(DataError, match="holds neither"):
             data.load("auto", tmp_path)
 
 
@@ -228,7 +229,7 @@ class TestDownloading:
             (cache / name).write_bytes(gzip.decompress(packed))
         before = sorted(cache.iterdir())
         mirror.answers = [503] * 2
-        with pytest.raises(data.DataError, match=data.TEST_LABELS):
+        with pytest.raises(DataError, match=data.TEST_LABELS):
             data.load("mnist")
         assert sorted(cache.iterdir()) == before
         assert data.load("mnist").name == "mnist"  # only the missing one is fetched

@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 from test_train import OPTIONS, assert_same_weights, interrupt
 
 from benchmarks.lap import peak_of_training
-from scratchnet import MLP, SGD, cli, data, softmax_cross_entropy
+from scratchnet import MLP, SGD, data, softmax_cross_entropy
 from scratchnet import train as command
+from scratchnet.errors import Stopped
 from scratchnet.kernels import fused
 from scratchnet.kernels.fused import FusedEngine
 from scratchnet.progress import Progress
@@ -367,7 +368,7 @@ def test_a_run_that_is_stopped_within_an_epoch_ends_with_the_same_bits(
     with monkeypatch.context() as patch:
         patch.setattr(Progress, "record", record_and_interrupt)
         patch.setattr(fused, "AT_ONCE", 1)  # a batch at a time
-        with pytest.raises(cli.Stopped, match="with 1 epochs and 30 batches done"):
+        with pytest.raises(Stopped, match="with 1 epochs and 30 batches done"):
             command.main([*common, "--out", str(tmp_path), *map(str, WIDE)])
     command.main([*common, "--resume", str(tmp_path / "model.safetensors"), "--epochs", "3"])
 

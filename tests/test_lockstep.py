@@ -10,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import scratchnet
-from scratchnet import cli, kernels
+from scratchnet import kernels
 from scratchnet.adam import Adam
 from scratchnet.binary import binary_cross_entropy
+from scratchnet.errors import NumericError, UsageError
 from scratchnet.gan import DEFAULTS
 from scratchnet.models import MODELS
 from scratchnet.network import Network
@@ -590,7 +591,7 @@ def test_the_command_walks_the_gan_too_and_shows_both_sides(capsys):
 
 @pytest.mark.parametrize("option", ["--momentum 0.5", "--weight-decay 0.1", "--free-run"])
 def test_options_that_a_gan_has_no_use_for_are_usage_errors(option):
-    with pytest.raises(cli.UsageError, match="not for --model gan"):
+    with pytest.raises(UsageError, match="not for --model gan"):
         lockstep.main(["--model", "gan", *option.split()])
 
 
@@ -628,15 +629,15 @@ def test_the_command_takes_every_option_of_the_recipe(capsys):
 
 
 def test_an_unknown_kernel_is_a_usage_error():
-    with pytest.raises(cli.UsageError, match="no such"):
+    with pytest.raises(UsageError, match="no such"):
         lockstep.main(["--steps", "1", "--dataset", "sample", "--matmul", "no such"])
 
 
 def test_a_curve_that_could_not_be_stored_is_a_usage_error_before_the_walk(tmp_path):
-    with pytest.raises(cli.UsageError, match="no folder"):
+    with pytest.raises(UsageError, match="no folder"):
         lockstep.main(["--free-run", str(tmp_path / "missing" / "curve.png")])
 
 
 def test_a_pytorch_that_diverges_itself_is_a_numeric_error():
-    with pytest.raises(cli.NumericError, match="try a lower --lr"):
+    with pytest.raises(NumericError, match="try a lower --lr"):
         lockstep.main(["--steps", "9", "--dataset", "sample", "--lr", "1e200"])

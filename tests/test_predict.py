@@ -12,7 +12,8 @@ from hypothesis.extra import numpy as hnp
 from PIL import Image, ImageOps
 
 from scratchnet import predict
-from scratchnet.data import DataError, to_unit_interval
+from scratchnet.data import to_unit_interval
+from scratchnet.errors import DataError
 from scratchnet.loss import softmax
 from scratchnet.recogniser import load_network
 

@@ -7,7 +7,7 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import scratchnet
-from scratchnet import cli
+from scratchnet.errors import NumericError
 from torch_ref import model, train
 
 
@@ -27,7 +27,7 @@ def test_a_seed_decides_everything():
 
 
 def test_a_loss_that_is_not_finite_is_an_error():
-    with pytest.raises(cli.NumericError, match="try a lower --lr"):
+    with pytest.raises(NumericError, match="try a lower --lr"):
         train.main(["--epochs", "1", "--dataset", "sample", "--lr", "1e30"])
 
 

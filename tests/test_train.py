@@ -16,8 +16,9 @@ from conftest import ROOT, run_module
 from PIL import Image
 
 import scratchnet.train
-from scratchnet import MLP, SGD, checkpoint, cli, data, softmax_cross_entropy
+from scratchnet import MLP, SGD, checkpoint, data, softmax_cross_entropy
 from scratchnet.degrade import augmented
+from scratchnet.errors import Stopped
 from scratchnet.kernels import LADDER
 from scratchnet.recogniser import BEFORE_THEM
 
@@ -324,10 +325,10 @@ class TestAnInterruptedRun:
 
         def step(self):
             if next(steps) == 5:
-                raise cli.Stopped(signal.SIGTERM)  # as a second signal does
+                raise Stopped(signal.SIGTERM)  # as a second signal does
 
         monkeypatch.setattr(SGD, "step", step)
-        with pytest.raises(cli.Stopped):
+        with pytest.raises(Stopped):
             scratchnet.train.main(["--data-dir", str(digits_folder), "--out", str(tmp_path)])
         assert not (tmp_path / "model.safetensors").exists()
 
@@ -373,7 +374,7 @@ class TestAnInterruptedRun:
 def test_the_threads_that_are_asked_for_are_those_of_the_blas(digits_folder, tmp_path, monkeypatch):
     limits = []
     limit = threadpoolctl.threadpool_limits
-    monkeypatch.setattr(cli, "cores", lambda: 2)
+    monkeypatch.setattr("scratchnet.cli.cores", lambda: 2)
     monkeypatch.setattr(
         threadpoolctl, "threadpool_limits", lambda *args: limits.append(args) or limit(*args)
     )

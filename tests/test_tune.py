@@ -15,7 +15,8 @@ import pytest
 from conftest import ROOT, rows_of, run_module
 from PIL import Image
 
-from scratchnet import cli, data, trials, tune
+from scratchnet import data, trials, tune
+from scratchnet.errors import NumericError
 from scratchnet.recogniser import RecogniserRun
 from scratchnet.run import read_history
 from scratchnet.trials import DONE, Worker, open_study
@@ -306,7 +307,7 @@ class TestAMistake:
         monkeypatch.setattr(data, "load", lambda *_: found)
         drawn = {"lr": 1e30, "lr_decay": 1, "momentum": 0, "weight_decay": 0, "batch_size": 32}
         monkeypatch.setattr(tune, "draw", lambda trial: drawn | {"hidden": [8]})
-        with pytest.raises(cli.NumericError, match="no trial came to its end"):
+        with pytest.raises(NumericError, match="no trial came to its end"):
             tune.main(["--out", str(tmp_path), *map(str, SMALL)])
         assert {row["state"] for row in table(tmp_path)} == {"pruned"}
 

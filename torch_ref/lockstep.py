@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 import scratchnet
 from scratchnet import cli
+from scratchnet.errors import NumericError, UsageError
 from scratchnet.introduction import kernel
 from scratchnet.models import MODELS, RECIPES
 from torch_ref import data, duel, report
@@ -44,9 +45,9 @@ def main(argv=None):
     """Run the command; exit code 1 if a criterion fails."""
     options = parser().parse_args(argv)
     if options.free_run and not Path(options.free_run).resolve().parent.is_dir():
-        raise cli.UsageError(f"--free-run: there is no folder for {options.free_run}")
+        raise UsageError(f"--free-run: there is no folder for {options.free_run}")
     if options.model == "gan" and (options.momentum or options.weight_decay or options.free_run):
-        raise cli.UsageError("--momentum, --weight-decay and --free-run are not for --model gan")
+        raise UsageError("--momentum, --weight-decay and --free-run are not for --model gan")
     train, _, found = data.load(options.dataset, options.data_dir)
     recipe = {"batch_size": 32} | (RECIPES | {"gan": duel.RECIPE})[options.model]
     vars(options).update(
@@ -64,7 +65,7 @@ def main(argv=None):
         wanted = options.steps * taken_a_batch
         for step in tqdm(islice(steps, wanted), total=wanted, disable=None):
             if not np.isfinite(step.theirs["loss"]):
-                raise cli.NumericError(
+                raise NumericError(
                     f"PyTorch's own loss is {step.theirs['loss']} in step {step.number}, "
                     "so there is nothing to compare; try a lower --lr"
                 )

@@ -16,6 +16,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from scratchnet import cli
+from scratchnet.errors import NumericError
 from torch_ref import data
 from torch_ref.model import TorchMLP
 
@@ -73,7 +74,7 @@ def main(argv=None):
         loss = train_epoch(model, criterion, optimizer, train_loader)
         seconds = time.perf_counter() - start
         if not math.isfinite(loss):
-            raise cli.NumericError(f"the loss is {loss} in epoch {epoch}; try a lower --lr")
+            raise NumericError(f"the loss is {loss} in epoch {epoch}; try a lower --lr")
         print(f"Epoch [{epoch}/{options.epochs}]  loss {loss:.4f}  {seconds:.1f} s")
 
     loss, accuracy = evaluate(model, criterion, test_loader)

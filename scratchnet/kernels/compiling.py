@@ -24,7 +24,7 @@ from numba.core.compiler import CompileResult
 from numba.core.registry import cpu_target
 from numba.core.serialize import dumps
 
-from scratchnet import interrupts
+from scratchnet import signals
 
 # a*b + c may be one step, the terms of a sum may be regrouped, -0 may be 0. NaN and infinity stay.
 FASTMATH = {"contract", "reassoc", "nsz"}
@@ -40,7 +40,7 @@ def compiled(py_func=None, **options):
     compile_ = dispatcher.compile
 
     def compile_unless_stopped(signature):
-        with interrupts.at_once():
+        with signals.at_once():
             return compile_(signature)
 
     dispatcher.compile = compile_unless_stopped

@@ -27,6 +27,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from scratchnet import MLP, checkpoint, data, predict
+from scratchnet.errors import CheckpointError, DataError
 
 OUTCOMES = SAME, OTHER, REFUSED, WRONG, CRASHED = (
     "loaded the same",
@@ -132,7 +133,7 @@ def outcome(judge, content):
     """Return what happens to the content, and the error if it is none that a user should see."""
     try:
         return judge(content), None
-    except (data.DataError, checkpoint.CheckpointError):
+    except (DataError, CheckpointError):
         return REFUSED, None
     except Exception as error:
         return CRASHED, repr(error)

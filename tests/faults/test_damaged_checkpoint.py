@@ -12,6 +12,7 @@ from catalogue import as_an_ordinary_user, refused
 from conftest import ROOT, run_module
 
 from scratchnet import checkpoint
+from scratchnet.errors import CheckpointError
 
 
 def shift(content, **header):
@@ -141,7 +142,7 @@ def test_a_state_that_is_none_is_refused(trained, text):
     tensors, _ = checkpoint.load(path)
     metadata = {checkpoint.METADATA_KEY: checkpoint._digest(tensors, text) + text}
     path.write_bytes(safetensors.numpy.save(tensors, metadata))
-    with pytest.raises(checkpoint.CheckpointError, match=r"model\.safetensors"):
+    with pytest.raises(CheckpointError, match=r"model\.safetensors"):
         checkpoint.load(path)
 
 
