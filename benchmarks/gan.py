@@ -15,7 +15,7 @@ from benchmarks.harness import RESULTS, environment, save
 from scratchnet import GAN, Discriminator, Generator, data
 from scratchnet.gan import DEFAULTS
 from scratchnet.introduction import kernel
-from scratchnet.kernels.adam import update
+from scratchnet.kernels.adam import adam_update
 
 ROUNDS, IMAGES = 7, 12_800
 BATCH = DEFAULTS["batch_size"]
@@ -28,7 +28,7 @@ def new_gan():
         Discriminator(DEFAULTS["discriminator_hidden"], **drawn),
         DEFAULTS["lr"],
         DEFAULTS["discriminator_lr"],
-        update=update,
+        update=adam_update,
     )
 
 
@@ -45,7 +45,9 @@ def ours(x):
     for i in range(0, len(x), BATCH):
         real = 2 * x[i : i + BATCH] - 1  # (B,784)
         noise = draw(len(real)), draw(len(real))
-        losses += len(real) * np.array([gan.tell_apart(real, noise[0]), gan.deceive(noise[1])])
+        losses += len(real) * np.array(
+            [gan.discriminator_step(real, noise[0]), gan.generator_step(noise[1])]
+        )
     return losses / len(x), time.perf_counter() - begin
 
 

@@ -32,16 +32,14 @@ kernels     one function, np.matmul, made faster step by step
 """
 
 from scratchnet import signals  # noqa: F401  first of all, for Ctrl-C during what follows
-from scratchnet.activations import LeakyReLU, Sigmoid, Tanh
-from scratchnet.adam import Adam
-from scratchnet.adversaries import GAN, Discriminator, Generator
-from scratchnet.binary import binary_cross_entropy
-from scratchnet.cnn import CNN
-from scratchnet.conv import Conv2d, Flatten, MaxPool2d
-from scratchnet.layers import Linear, ReLU
-from scratchnet.loss import softmax_cross_entropy
-from scratchnet.network import MLP
-from scratchnet.optim import SGD
+from scratchnet.nn.activations import LeakyReLU, Sigmoid, Tanh
+from scratchnet.nn.cnn import CNN
+from scratchnet.nn.conv import Conv2d, Flatten, MaxPool2d
+from scratchnet.nn.gan import GAN, Discriminator, Generator
+from scratchnet.nn.layers import Linear, ReLU
+from scratchnet.nn.losses import binary_cross_entropy, softmax_cross_entropy
+from scratchnet.nn.network import MLP
+from scratchnet.nn.optim import SGD, Adam
 
 __version__ = "0.1.0"
 __all__ = [

@@ -11,10 +11,10 @@ import numpy as np
 import threadpoolctl
 
 from scratchnet import cli, data
-from scratchnet.adversaries import GAN, Discriminator, Generator
 from scratchnet.errors import CheckpointError, UsageError
 from scratchnet.gan_run import DuelProgress, GANRun, draw, load_gan
 from scratchnet.introduction import introduce_data, introduce_machine, introduce_network, kernel
+from scratchnet.nn.gan import GAN, Discriminator, Generator
 from scratchnet.progress import GracefulStop
 from scratchnet.recogniser import load_network
 from scratchnet.run import run_folder
@@ -44,8 +44,8 @@ JUDGED = 10_000  # digits that the judge sees at the end
 def train_epoch(gan, batches, progress):
     """Go once around the data: real images (B, 784) in [-1, 1], and noise (2, B, Z) with each."""
     for real, noise in progress.watch(batches):
-        discriminator_loss = gan.tell_apart(real, noise[0])
-        generator_loss = gan.deceive(noise[1])
+        discriminator_loss = gan.discriminator_step(real, noise[0])
+        generator_loss = gan.generator_step(noise[1])
         progress.record(discriminator_loss, generator_loss, len(real))
 
 
@@ -102,14 +102,14 @@ def main(argv=None):
     judge = load_judge(options.judge, dataset) if options.judge else None
     if options.dry_run:
         options.epochs, images = 1, images[: options.batch_size]
-    from scratchnet.kernels.adam import update  # only here: Numba takes half a second
+    from scratchnet.kernels.adam import adam_update  # only here: Numba takes half a second
 
     gan = GAN(
         Generator(options.noise, options.hidden, **drawn),
         Discriminator(options.discriminator_hidden, **drawn),
         options.lr,
         options.discriminator_lr,
-        update=update,
+        update=adam_update,
     )
     with run_folder(options) as folder, threadpoolctl.threadpool_limits(options.threads, "blas"):
         run = GANRun(folder, gan, options, dataset)

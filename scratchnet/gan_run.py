@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 
 from scratchnet import checkpoint, mosaic
-from scratchnet.adversaries import PIXELS
 from scratchnet.errors import CheckpointError, NumericError, UsageError
 from scratchnet.judge import Judge
+from scratchnet.nn.gan import PIXELS
 from scratchnet.progress import Progress
 from scratchnet.run import Run, is_state
 
@@ -153,8 +153,8 @@ def _state_of(gan, side):
     network, adam = getattr(gan, side), getattr(gan, f"{side}_adam")
     return {
         "": network.parameters(),
-        "mean.": adam.means,
-        "square.": adam.squares,
+        "mean.": adam.first_moments,
+        "square.": adam.second_moments,
         "adam.": [("steps", adam.steps)],
     }
 

@@ -26,10 +26,13 @@ def introduce_data(dataset, amounts):
 def introduce_network(network):
     """Print the shapes of a network's weights and biases, a line a layer, and their number."""
     shapes = [
-        f"{' x '.join(map(str, layer.W.shape))} + {len(layer.b)}" for layer in network.weighted
+        f"{' x '.join(map(str, layer.W.shape))} + {len(layer.b)}"
+        for layer in network.parametric_layers
     ]
     width = 1 + max(map(len, shapes))
-    for i, (layer, shape) in enumerate(zip(network.weighted, shapes, strict=True), start=1):
+    for i, (layer, shape) in enumerate(
+        zip(network.parametric_layers, shapes, strict=True), start=1
+    ):
         size = layer.W.size + layer.b.size
         print(f"        {layer.name + str(i):<7}  {shape:>{width}}  {size:>9,} parameters")
     total = sum(array.size for _, array in network.parameters())

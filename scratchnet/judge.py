@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from scratchnet.data import to_unit_interval
-from scratchnet.loss import softmax
+from scratchnet.nn.losses import softmax
 
 SURE = 0.9  # a digit counts as recognised above this probability
 
@@ -55,7 +55,7 @@ class Judge:
 
     def _look_at(self, images):
         """Return the features (N, F), which enter the last layer, and the probabilities (N, 10)."""
-        last, parts = self.network.weighted[-1], []
+        last, parts = self.network.parametric_layers[-1], []
         for i in range(0, len(images), 1000):
             logits = self.network.forward(to_unit_interval(images[i : i + 1000]))
             parts.append((last.x, softmax(logits)))

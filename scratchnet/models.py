@@ -1,7 +1,7 @@
 """The networks that the commands know by name, and the options that suit each."""
 
-from scratchnet.cnn import CNN
-from scratchnet.network import MLP
+from scratchnet.nn.cnn import CNN
+from scratchnet.nn.network import MLP
 
 
 def mlp(hidden, **options):
@@ -13,7 +13,7 @@ def cnn(hidden, **options):
     """Return a CNN from 28 x 28 pixels to 10 digits; `hidden` are the widths behind its images."""
     from scratchnet.kernels import images  # only here: Numba takes half a second
 
-    return CNN((*hidden, 10), moves=images, **options)
+    return CNN((*hidden, 10), ops=images, **options)
 
 
 MODELS = {"mlp": mlp, "cnn": cnn}

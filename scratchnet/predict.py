@@ -23,7 +23,7 @@ from scratchnet import cli
 from scratchnet.data import to_unit_interval
 from scratchnet.errors import DataError, UsageError
 from scratchnet.files import write_atomically
-from scratchnet.loss import softmax
+from scratchnet.nn.losses import softmax
 from scratchnet.recogniser import load_network
 
 LARGEST = 1000  # pixels on a side; a photograph has no more to say about one digit

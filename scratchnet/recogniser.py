@@ -62,7 +62,7 @@ class RecogniserRun(Run):
 
         test = self.dataset.test
         (self.folder / "figures").mkdir(exist_ok=True)
-        first = self.network.weighted[0].W
+        first = self.network.parametric_layers[0].W
         for name, figure in {
             "samples": plots.samples(train.images, train.labels),
             "curves": plots.curves(self.history),
@@ -76,7 +76,7 @@ class RecogniserRun(Run):
         image = self.dataset.test.images[0]  # (28,28)
         maps = self.network.feature_maps(to_unit_interval(image[None]))
         return {
-            "filters": plots.filters(self.network.weighted[0].W),
+            "filters": plots.filters(self.network.parametric_layers[0].W),
             "features": plots.feature_maps(image, maps),
         }
 

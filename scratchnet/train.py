@@ -21,10 +21,10 @@ from scratchnet.introduction import (
     kernel,
     library,
 )
-from scratchnet.loss import softmax, softmax_cross_entropy
 from scratchnet.metrics import accuracy, confusion_matrix
 from scratchnet.models import MODELS, RECIPES
-from scratchnet.optim import SGD
+from scratchnet.nn.losses import softmax, softmax_cross_entropy
+from scratchnet.nn.optim import SGD
 from scratchnet.progress import GracefulStop, Progress
 from scratchnet.recogniser import RecogniserRun, load_recogniser
 from scratchnet.run import run_folder

@@ -30,8 +30,8 @@ from scratchnet import cli, data
 from scratchnet.errors import EXIT_CODES, NumericError, Stopped, UsageError
 from scratchnet.files import write_atomically
 from scratchnet.metrics import accuracy
-from scratchnet.network import MLP
-from scratchnet.optim import SGD
+from scratchnet.nn.network import MLP
+from scratchnet.nn.optim import SGD
 from scratchnet.train import DEFAULTS, evaluate, split
 
 RESULT = ("number", "state", "validation_accuracy", "epochs", "seconds", "process")

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from scratchnet.activations import LeakyReLU, Sigmoid, Tanh, sigmoid
+from scratchnet.nn.activations import LeakyReLU, Sigmoid, Tanh, sigmoid
 from torch_ref import gradcheck
 
 FLOATS = ["float32", "float64"]

@@ -6,9 +6,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scratchnet import MLP, adam
-from scratchnet.adam import Adam
+from scratchnet import MLP
 from scratchnet.kernels import adam as compiled
+from scratchnet.nn.optim import Adam, adam_update
 from torch_ref.model import copy_weights, parameters, short, to_torch
 from torch_ref.optim import beside
 from torch_ref.trace import state
@@ -20,7 +20,7 @@ both_dtypes = pytest.mark.parametrize("dtype", FLOATS)
 class Pair:
     """A small network with our Adam, and PyTorch's beside it."""
 
-    def __init__(self, dtype, *options, update=adam.update):
+    def __init__(self, dtype, *options, update=adam_update):
         self.mlp = MLP((4, 3, 2), rng=np.random.default_rng(0), dtype=dtype)
         self.model = to_torch(self.mlp)
         self.ours = Adam(self.mlp, *options, update=update)
@@ -28,7 +28,7 @@ class Pair:
 
     def step(self, gradient):
         """Let both take a step on the gradients that `gradient(shape)` returns."""
-        for layer, linear in zip(self.mlp.weighted, [*self.model][::2], strict=True):
+        for layer, linear in zip(self.mlp.parametric_layers, [*self.model][::2], strict=True):
             layer.dW, layer.db = (gradient(p.shape).astype(p.dtype) for p in (layer.W, layer.b))
             linear.weight.grad = torch.tensor(layer.dW.T.copy())
             linear.bias.grad = torch.tensor(layer.db)
@@ -50,7 +50,7 @@ class Pair:
     betas=st.tuples(st.floats(0, 0.99), st.floats(0, 0.9999)),
     eps=st.sampled_from([1e-8, 1e-3]),
     seed=st.integers(0, 2**32),
-    update=st.sampled_from([adam.update, compiled.update]),
+    update=st.sampled_from([adam_update, compiled.adam_update]),
 )
 def test_five_steps_are_those_of_pytorch_in_lockstep(dtype, size, lr, betas, eps, seed, update):
     pair, rng = Pair(dtype, lr, betas, eps, update=update), np.random.default_rng(seed)
@@ -96,21 +96,27 @@ def test_a_gradient_at_the_edge_of_the_format_has_the_effect_that_it_has_in_pyto
 def one_weight(**options):
     """A layer whose weight is 2, and the Adam that moves it."""
     mlp = MLP((1, 1), rng=np.random.default_rng(0), dtype=np.float64)
-    mlp.weighted[0].W[...] = 2
-    return mlp.weighted[0], Adam(mlp, **options)
+    mlp.parametric_layers[0].W[...] = 2
+    return mlp.parametric_layers[0], Adam(mlp, **options)
 
 
 def test_its_steps_are_the_formula_on_numbers_one_can_check_by_hand():
     layer, adam = one_weight(lr=0.5, betas=(0.5, 0.75), eps=1.0)
     layer.dW = np.array([[2.0]])
     adam.step()
-    assert [array.tolist() for _, array in (adam.means[0], adam.squares[0])] == [[[1]], [[1]]]
+    assert [array.tolist() for _, array in (adam.first_moments[0], adam.second_moments[0])] == [
+        [[1]],
+        [[1]],
+    ]
     first = 2 - 0.5 * (1 / 0.5) / ((1 / 0.25) ** 0.5 + 1)
     assert layer.W.item() == pytest.approx(first, rel=1e-15)
 
     layer.dW = np.array([[-1.0]])
     adam.step()
-    assert [array.tolist() for _, array in (adam.means[0], adam.squares[0])] == [[[0]], [[1]]]
+    assert [array.tolist() for _, array in (adam.first_moments[0], adam.second_moments[0])] == [
+        [[0]],
+        [[1]],
+    ]
     assert layer.W.item() == first  # the mean is 0
 
 
@@ -126,13 +132,13 @@ def test_the_first_step_is_lr_long_whatever_the_gradient(gradient):
 
 def test_it_changes_the_weights_themselves_and_no_gradient():
     layer, adam = one_weight(lr=0.5)
-    W, means, layer.dW = layer.W, adam.means[0][1], np.array([[3.0]])
+    W, means, layer.dW = layer.W, adam.first_moments[0][1], np.array([[3.0]])
 
     adam.step()
 
     assert W is layer.W
     assert W != 2
-    assert adam.means[0][1] is means
+    assert adam.first_moments[0][1] is means
     assert layer.dW == 3
 
 
@@ -185,8 +191,8 @@ def test_the_compiled_update_takes_a_gradient_of_any_strides():
     g[:] = np.arange(12).reshape(3, 4)
     G = np.asfortranarray(g)
     options = (0.1, 0.3, (0.9, 0.999), 1e-8)
-    adam.update(p, g, m, v, *options)
-    compiled.update(P, G, M, V, *options)
+    adam_update(p, g, m, v, *options)
+    compiled.adam_update(P, G, M, V, *options)
     np.testing.assert_allclose([P, M, V], [p, m, v], rtol=1e-6)
 
 
@@ -206,10 +212,10 @@ def test_the_compiled_update_is_never_handed_what_it_cannot_handle(number, wrong
     given_ = arrays()
     given_[number] = wrong
     with pytest.raises(ValueError, match=r"of one shape are needed|must be contiguous"):
-        compiled.update(*given_, 0.1, 0.3, (0.9, 0.999), 1e-8)
+        compiled.adam_update(*given_, 0.1, 0.3, (0.9, 0.999), 1e-8)
 
 
 def test_the_compiled_update_refuses_arrays_that_overlap():
     row, (_, g, _, v) = np.zeros(9, np.float32), arrays(shape=8)
     with pytest.raises(ValueError, match="must lie apart"):
-        compiled.update(row[:8], g, row[1:], v, 0.1, 0.3, (0.9, 0.999), 1e-8)
+        compiled.adam_update(row[:8], g, row[1:], v, 0.1, 0.3, (0.9, 0.999), 1e-8)

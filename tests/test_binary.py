@@ -9,9 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from torch.nn import BCEWithLogitsLoss
 
-from scratchnet.activations import Sigmoid
-from scratchnet.binary import binary_cross_entropy
-from scratchnet.loss import softmax_cross_entropy
+from scratchnet.nn.activations import Sigmoid
+from scratchnet.nn.losses import binary_cross_entropy, softmax_cross_entropy
 from torch_ref import gradcheck, rounding
 
 FLOATS = ["float32", "float64"]

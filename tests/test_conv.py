@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from scratchnet import CNN, SGD, Conv2d, Flatten, Linear, MaxPool2d, ReLU, softmax_cross_entropy
-from scratchnet.conv import PLAIN, fold, unfold
 from scratchnet.data import to_unit_interval
 from scratchnet.kernels import direct, get, images, set_threads
+from scratchnet.nn.conv import NUMPY_OPS, fold, unfold
 from torch_ref import gradcheck
 
 
@@ -19,10 +19,10 @@ def rng(seed=0):
     return np.random.default_rng(seed)
 
 
-both_moves = pytest.mark.parametrize("moves", [PLAIN, images], ids=["plain", "compiled"])
+both_ops = pytest.mark.parametrize("ops", [NUMPY_OPS, images], ids=["plain", "compiled"])
 every_way = pytest.mark.parametrize(
     "way",
-    [{}, {"moves": images}, {"moves": images, "matmul": get("simd")}],
+    [{}, {"ops": images}, {"ops": images, "matmul": get("simd")}],
     ids=["plain", "compiled", "direct"],
 )
 
@@ -185,12 +185,12 @@ class TestConv2d:
 
 
 class TestMaxPool2d:
-    @both_moves
+    @both_ops
     @settings(max_examples=200)
     @given(cases(padded=False), st.booleans(), st.integers(0, 2**32))
-    def test_picks_what_pytorch_picks_of_equal_ones_too(self, moves, case, overlapping, seed):
+    def test_picks_what_pytorch_picks_of_equal_ones_too(self, ops, case, overlapping, seed):
         x, size, stride, _ = case  # integers from -8 to 8: many windows hold their largest twice
-        pool = MaxPool2d(size, stride if overlapping else None, moves=moves)
+        pool = MaxPool2d(size, stride if overlapping else None, ops=ops)
         theirs = torch.tensor(x, requires_grad=True)
         if len(x) == 0:
             assert pool.backward(pool.forward(x)).shape == x.shape
@@ -201,12 +201,12 @@ class TestMaxPool2d:
         np.testing.assert_array_equal(pool.forward(x), y.detach())
         np.testing.assert_array_equal(pool.backward(dy), theirs.grad)
 
-    @both_moves
+    @both_ops
     @given(st.lists(st.sampled_from([np.nan, np.inf, -np.inf, 0.0, 1.0]), min_size=9, max_size=9))
-    def test_passes_nan_and_infinities_on_as_pytorch_does(self, moves, pixels):
+    def test_passes_nan_and_infinities_on_as_pytorch_does(self, ops, pixels):
         x = np.array(pixels).reshape(1, 1, 3, 3)
         theirs = torch.tensor(x, requires_grad=True)
-        pool = MaxPool2d(2, 1, moves=moves)
+        pool = MaxPool2d(2, 1, ops=ops)
         y = F.max_pool2d(theirs, 2, 1)
         dy = np.array([[[[1, np.inf], [np.inf, 2]]]])
         y.backward(torch.tensor(dy))
@@ -218,10 +218,10 @@ class TestMaxPool2d:
         assert gradcheck.check_layer(MaxPool2d(2), x, rng=rng())["x"].ok
         assert gradcheck.check_layer(MaxPool2d(3, 2), x, rng=rng())["x"].ok
 
-    @both_moves
+    @both_ops
     @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-    def test_keeps_the_dtype(self, dtype, moves):
-        pool = MaxPool2d(2, moves=moves)
+    def test_keeps_the_dtype(self, dtype, ops):
+        pool = MaxPool2d(2, ops=ops)
         assert pool.forward(np.ones((1, 1, 2, 2), dtype)).dtype == dtype
         assert pool.backward(np.ones((1, 1, 1, 1), dtype)).dtype == dtype
 
@@ -243,7 +243,7 @@ class TestCompiledMoves:
     @pytest.mark.parametrize("dtype", [np.float16, np.int64, np.longdouble])
     def test_refuse_other_dtypes(self, dtype):
         with pytest.raises(ValueError, match="float32 or float64"):
-            images.largest(np.zeros((1, 1, 2, 2), dtype), 2, 2)
+            images.max_pool(np.zeros((1, 1, 2, 2), dtype), 2, 2)
         with pytest.raises(ValueError, match="float32 or float64"):
             images.fold(np.zeros((1, 2, 2, 1, 1, 1), dtype), (1, 1, 2, 2), 1, 0)
 
@@ -255,10 +255,10 @@ class TestCompiledMoves:
             with pytest.raises(ValueError, match="do not come from images"):
                 images.fold(np.zeros(patches), shape, 1, 0)
         with pytest.raises(ValueError, match="no window of 3 by 3"):
-            images.largest(np.zeros((1, 1, 2, 5)), 3, 1)
+            images.max_pool(np.zeros((1, 1, 2, 5)), 3, 1)
         x, small = np.zeros((1, 1, 4, 4)), np.zeros((1, 1, 3, 3))
         with pytest.raises(ValueError, match="do not come from images"):
-            images.spread(small, small.astype(np.uint16), x, 2, 2)
+            images.max_pool_backward(small, small.astype(np.uint16), x, 2, 2)
 
 
 class TestDirectConvolution:
@@ -275,15 +275,15 @@ class TestDirectConvolution:
     ):
         W = rng(1).integers(-8, 9, (n_out, n_in, size, size)).astype(dtype)
         x = rng(2).integers(-8, 9, (images, n_in, pixels, pixels)).astype(dtype)
-        y, patches = PLAIN.convolve(W, x, stride, 1, np.matmul)
-        direct_y, view = direct.convolve(W, x, stride, 1)
+        y, patches = NUMPY_OPS.conv2d(W, x, stride, 1, np.matmul)
+        direct_y, view = direct.conv2d(W, x, stride, 1)
         np.testing.assert_array_equal(direct_y, y)
         np.testing.assert_array_equal(
-            direct.kernel_gradient(view, y % 8), PLAIN.kernel_gradient(patches, y % 8, np.matmul)
+            direct.conv2d_weight(view, y % 8), NUMPY_OPS.conv2d_weight(patches, y % 8, np.matmul)
         )
         np.testing.assert_array_equal(
-            direct.image_gradient(W, y % 8, x.shape, stride, 1),
-            PLAIN.image_gradient(W, y % 8, x.shape, stride, 1, np.matmul),
+            direct.conv2d_input(W, y % 8, x.shape, stride, 1),
+            NUMPY_OPS.conv2d_input(W, y % 8, x.shape, stride, 1, np.matmul),
         )
 
     def test_gives_the_same_bits_on_every_number_of_threads(self):
@@ -292,31 +292,31 @@ class TestDirectConvolution:
         found = []
         for threads in range(1, numba.config.NUMBA_NUM_THREADS + 1):
             set_threads(threads)
-            y, view = direct.convolve(W, x, 1, 2)
-            dW, dx = direct.kernel_gradient(view, y), direct.image_gradient(W, y, x.shape, 1, 2)
+            y, view = direct.conv2d(W, x, 1, 2)
+            dW, dx = direct.conv2d_weight(view, y), direct.conv2d_input(W, y, x.shape, 1, 2)
             found.append([array.tobytes() for array in (y, dW, dx)])
         assert all(bits == found[0] for bits in found)
 
     def test_refuses_what_does_not_fit(self):
         W, x = np.ones((2, 3, 2, 2)), np.ones((1, 3, 4, 4))
-        _, patches = direct.convolve(W, x, 1, 0)
+        _, patches = direct.conv2d(W, x, 1, 0)
         with pytest.raises(ValueError, match="does not fit"):
-            direct.convolve(W[:, :2], x, 1, 0)
+            direct.conv2d(W[:, :2], x, 1, 0)
         with pytest.raises(ValueError, match="does not fit"):
-            direct.convolve(W.astype(np.float32), x, 1, 0)
+            direct.conv2d(W.astype(np.float32), x, 1, 0)
         with pytest.raises(ValueError, match="does not fit"):
-            direct.kernel_gradient(patches, np.ones((2, 3, 2, 1)))
+            direct.conv2d_weight(patches, np.ones((2, 3, 2, 1)))
         with pytest.raises(ValueError, match="does not fit"):
-            direct.kernel_gradient(patches.swapaxes(3, 5), np.ones((2, 1, 3, 3)))
+            direct.conv2d_weight(patches.swapaxes(3, 5), np.ones((2, 1, 3, 3)))
         for dy, shape in (
             (np.ones((2, 1, 3, 1)), (1, 3, 4, 4)),
             (np.ones((2, 3, 3, 1)), (1, 2, 4, 4)),
             (np.ones((2, 3, 3, 1), np.float32), (1, 3, 4, 4)),
         ):
             with pytest.raises(ValueError, match="is no gradient"):
-                direct.image_gradient(W, dy, shape, 1, 0)
+                direct.conv2d_input(W, dy, shape, 1, 0)
         with pytest.raises(ValueError, match="float32 or float64"):
-            direct.convolve(W.astype(np.longdouble), x.astype(np.longdouble), 1, 0)
+            direct.conv2d(W.astype(np.longdouble), x.astype(np.longdouble), 1, 0)
 
 
 class TestFlatten:
@@ -351,7 +351,7 @@ class TestCNN:
     def test_of_other_images_finds_its_widths_itself(self):
         cnn = CNN((5, 3), image=(2, 7, 9), channels=(3,), size=3, rng=rng())
         assert cnn.forward(np.zeros((4, 2 * 7 * 9), np.float32)).shape == (4, 3)
-        assert cnn.weighted[1].W.shape == (3 * 3 * 4, 5)
+        assert cnn.parametric_layers[1].W.shape == (3 * 3 * 4, 5)
 
     def test_needs_kernels_with_a_middle(self):
         with pytest.raises(ValueError, match="even: 4"):

@@ -44,7 +44,7 @@ def arrays(network, optimiser):
 
 def take_steps(network, optimiser, images, labels, batch_size, order):
     """Train on the images numbered `order` with the layers; return the loss of every batch."""
-    x, losses = data.to_unit_interval(images, network.weighted[0].W.dtype), []
+    x, losses = data.to_unit_interval(images, network.parametric_layers[0].W.dtype), []
     for first in range(0, len(order), batch_size):
         chosen = order[first : first + batch_size]
         loss, dlogits = softmax_cross_entropy(network.forward(x[chosen]), labels[chosen])

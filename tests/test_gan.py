@@ -12,9 +12,9 @@ from PIL import Image
 from test_train import interrupt
 
 from scratchnet import checkpoint, cli, data
-from scratchnet.adversaries import GAN, Discriminator, Generator
 from scratchnet.gan_run import draw
-from scratchnet.kernels.adam import update
+from scratchnet.kernels.adam import adam_update
+from scratchnet.nn.gan import GAN, Discriminator, Generator
 from tests.faults.catalogue import refused
 
 MODEL = "model.safetensors"
@@ -227,7 +227,7 @@ class TestIsRefused:
 def test_after_a_few_epochs_the_mean_of_the_fakes_is_near_that_of_the_digits(sample):
     rng = np.random.default_rng(0)
     pair = GAN(
-        Generator(16, (64,), rng=rng), Discriminator((64,), rng=rng), 1e-3, 1e-3, update=update
+        Generator(16, (64,), rng=rng), Discriminator((64,), rng=rng), 1e-3, 1e-3, update=adam_update
     )
     real = data.to_unit_interval(sample.train.images) * 2 - 1  # (4000,784)
 
@@ -238,6 +238,6 @@ def test_after_a_few_epochs_the_mean_of_the_fakes_is_near_that_of_the_digits(sam
     before, labels = off(), sample.train.labels
     for epoch in (1, 2, 3, 4):
         for x, _ in data.batches(real, labels, 50, seed=0, epoch=epoch):
-            pair.tell_apart(x, draw((len(x), 16), 0, epoch, 1))
-            pair.deceive(draw((len(x), 16), 0, epoch, 2))
+            pair.discriminator_step(x, draw((len(x), 16), 0, epoch, 1))
+            pair.generator_step(draw((len(x), 16), 0, epoch, 2))
     assert off() < before / 3

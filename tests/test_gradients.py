@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 import scratchnet
 from scratchnet import MLP, SGD, Linear, ReLU, softmax_cross_entropy
-from scratchnet.binary import binary_cross_entropy
 from scratchnet.gan import DEFAULTS
+from scratchnet.nn.losses import binary_cross_entropy
 from torch_ref import duel, exact, gradcheck, model, trace
 
 
@@ -172,9 +172,9 @@ def test_float32_is_too_coarse_to_measure_slopes():
 def fifty_digits(mlp, x, labels):
     """Return {name: array of mpf} of a step, from the textbook's sums, in plain Python."""
     mpf = np.vectorize(mpmath.mpf, otypes=[object])
-    weights = [mpf(layer.W) for layer in mlp.weighted]
+    weights = [mpf(layer.W) for layer in mlp.parametric_layers]
     activations, on = [mpf(x)], []
-    for i, (w, layer) in enumerate(zip(weights, mlp.weighted, strict=True)):
+    for i, (w, layer) in enumerate(zip(weights, mlp.parametric_layers, strict=True)):
         z = activations[-1].dot(w) + mpf(layer.b)  # (B,O)
         on.append(z > 0)
         last = i == len(weights) - 1
@@ -240,14 +240,14 @@ def test_the_longdouble_judge_is_right_to_nineteen_digits():
 )
 def test_the_longdouble_judge_follows_adam_and_moves_what_it_moves():
     gan = duel.begin([6], 0.01, rng=rng(), dtype=np.float64).ours
-    setting = gan.both, gan.generator_adam, binary_cross_entropy
+    setting = gan.combined, gan.generator_adam, binary_cross_entropy
     noise, targets = rng(1).standard_normal((8, DEFAULTS["noise"])), np.ones((8, 1))  # (8,Z), (8,1)
     trace.trace_scratchnet(*setting, noise, targets)  # to have something to remember
-    before = trace.state(gan.both, gan.generator_adam)
+    before = trace.state(gan.combined, gan.generator_adam)
 
     judge = exact.exact_step(before, *setting, noise, targets)
 
-    for name, array in trace.state(gan.both, gan.generator_adam).items():
+    for name, array in trace.state(gan.combined, gan.generator_adam).items():
         np.testing.assert_array_equal(array, before[name])  # the judge has touched nothing
     ours = trace.trace_scratchnet(*setting, noise, targets)
     assert judge.keys() == ours.keys()

@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 
 import scratchnet
 from scratchnet import kernels
-from scratchnet.adam import Adam
-from scratchnet.binary import binary_cross_entropy
 from scratchnet.errors import NumericError, UsageError
 from scratchnet.gan import DEFAULTS
 from scratchnet.models import MODELS
-from scratchnet.network import Network
+from scratchnet.nn.losses import binary_cross_entropy
+from scratchnet.nn.network import Network
+from scratchnet.nn.optim import Adam
 from torch_ref import data, duel, lockstep, model, report
 from torch_ref.step import Lockstep
 
@@ -133,9 +133,9 @@ def draw_case(sizes, n_images, dtype, seed, *, scale=1.0, shift=0.0, labels="any
     """Return (mlp, x, labels): `scale` stretches the logits, `shift` moves the hidden biases."""
     rng = np.random.default_rng(seed)
     mlp = scratchnet.MLP(sizes, rng=rng, dtype=dtype)
-    for hidden in mlp.weighted[:-1]:
+    for hidden in mlp.parametric_layers[:-1]:
         hidden.b += shift
-    mlp.weighted[-1].W *= scale
+    mlp.parametric_layers[-1].W *= scale
     x = rng.random((n_images, sizes[0])).astype(dtype)  # (B,I)
     x[rng.random(x.shape) < 0.5] = 0  # as most pixels of a digit
     if labels == "any":
@@ -197,7 +197,7 @@ def test_extreme_logits_and_dead_or_saturated_layers_are_pytorchs_too(
 @pytest.mark.parametrize("logit", [1e4, -1e4])
 def test_one_enormous_logit_overflows_on_neither_side(dtype, logit):
     mlp = scratchnet.MLP((3, 4), rng=np.random.default_rng(0), dtype=dtype)
-    mlp.weighted[0].b[1] = logit
+    mlp.parametric_layers[0].b[1] = logit
     x = np.random.default_rng(1).random((8, 3)).astype(dtype)  # (8,3)
 
     for label in range(4):
@@ -218,7 +218,7 @@ def test_images_of_one_batch_with_logits_far_apart_do_not_disturb_each_other(dty
 @pytest.mark.parametrize("dtype", FLOATS)
 def test_a_pre_activation_of_exactly_0_lets_no_gradient_through_on_either_side(dtype):
     mlp = scratchnet.MLP((6, 5, 4, 3), rng=np.random.default_rng(0), dtype=dtype)
-    for hidden in mlp.weighted[:-1]:
+    for hidden in mlp.parametric_layers[:-1]:
         hidden.W[:, 0] = hidden.b[0] = 0  # unit 0 of each hidden layer answers 0 to everything
     x = np.random.default_rng(1).random((7, 6)).astype(dtype)  # (7,6)
 
@@ -264,7 +264,7 @@ def test_the_last_batch_of_an_epoch_may_be_smaller_and_is_not_dropped(digits, pi
 def sure_and_right(margin, loss_function=scratchnet.softmax_cross_entropy):
     """Take a float32 step on images that all get the right class by the given margin of logits."""
     mlp = scratchnet.MLP((200, 10), rng=np.random.default_rng(0))
-    mlp.weighted[0].b[0] += np.float32(margin)
+    mlp.parametric_layers[0].b[0] += np.float32(margin)
     x = np.random.default_rng(1).random((8, 200), np.float32)  # (8,200)
     return one_step(mlp, x, np.zeros(8, int), loss_function)
 
@@ -300,7 +300,7 @@ def on_the_edge(dtype, matmul=np.matmul):
     rng = np.random.default_rng(0)
     mlp = scratchnet.MLP((200, 300, 3), rng=rng, dtype=dtype, matmul=matmul)
     x = rng.random((1, 200)).astype(dtype)  # (1,200)
-    first = mlp.weighted[0]
+    first = mlp.parametric_layers[0]
     first.b[:] = -(x @ first.W)[0]  # (300,)
     first.b += (rng.standard_normal(300) * np.finfo(dtype).eps / 2).astype(dtype)
     return mlp, x, np.array([1])
@@ -400,7 +400,7 @@ def nearly_equal_pixels(dtype, matmul):
     rng = np.random.default_rng(0)
     shape = {"image": (9, 8, 8), "channels": (4,), "size": 1}
     cnn = scratchnet.CNN((3,), **shape, rng=rng, dtype=dtype, matmul=matmul)
-    cnn.weighted[0].b[:] = 2  # no ReLU near 0
+    cnn.parametric_layers[0].b[:] = 2  # no ReLU near 0
     x = np.repeat(rng.random((5, 9, 1), dtype), 64, axis=2).reshape(5, 576)  # (5,CHW)
     x *= 1 + rng.integers(-1, 2, x.shape).astype(dtype) * np.finfo(dtype).eps
     return one_step(cnn, x, np.arange(5) % 3)
@@ -487,26 +487,26 @@ def test_any_gan_duels_like_pytorchs_with_extreme_logits_and_saturated_layers_to
     hidden, n_images, dtype, seed, scale, shift
 ):
     pair, rng = small_duel(dtype, hidden, seed), np.random.default_rng(seed)
-    pair.ours.discriminator.weighted[-1].W *= scale
-    for layer in pair.ours.both.weighted[:-1]:
+    pair.ours.discriminator.parametric_layers[-1].W *= scale
+    for layer in pair.ours.combined.parametric_layers[:-1]:
         layer.b += shift
 
     for _ in range(2):
         real = rng.uniform(-1, 1, (n_images, 784)).astype(dtype)  # (B,784)
         noise = rng.standard_normal((2, n_images, DEFAULTS["noise"])).astype(dtype)  # (2,B,Z)
-        assert not failures(pair.tell_apart(real, torch.from_numpy(real), noise[0]))
-        assert not failures(pair.deceive(noise[1]))
+        assert not failures(pair.discriminator_step(real, torch.from_numpy(real), noise[0]))
+        assert not failures(pair.generator_step(noise[1]))
 
 
 def leaky_edge(dtype, matmul=np.matmul):
     """Take a step of a discriminator whose first pre-activations are 0 up to rounding."""
     pair, rng = small_duel(dtype, (300,), matmul=matmul), np.random.default_rng(0)
     real = rng.uniform(-1, 1, (1, 784)).astype(dtype)  # (1,784)
-    first = pair.ours.discriminator.weighted[0]
+    first = pair.ours.discriminator.parametric_layers[0]
     first.b[:] = -(real @ first.W)[0]  # (300,)
     first.b += (rng.standard_normal(300) * np.finfo(dtype).eps / 2).astype(dtype)
     noise = rng.standard_normal((1, DEFAULTS["noise"])).astype(dtype)  # (1,Z)
-    return pair.tell_apart(real, torch.from_numpy(real), noise)
+    return pair.discriminator_step(real, torch.from_numpy(real), noise)
 
 
 def test_a_float32_leaky_relu_within_rounding_of_0_may_take_either_slope_and_is_named():
@@ -525,7 +525,7 @@ def test_a_float64_leaky_relu_with_another_slope_is_never_excused():
 WRONG_DUELS = {
     "another slope": (lambda gan: vars(gan.discriminator.layers[1]).update(slope=0.25), "a1"),
     "more is moved": (
-        lambda gan: vars(gan).update(generator_adam=Adam(gan.both, 0.01, (0.5, 0.999))),
+        lambda gan: vars(gan).update(generator_adam=Adam(gan.combined, 0.01, (0.5, 0.999))),
         "W4",
     ),
     "a step was lost": (lambda gan: vars(gan.generator_adam).update(step=lambda: None), "t"),
@@ -541,8 +541,8 @@ def test_a_gan_that_does_otherwise_than_pytorchs_fails(name):
     pair = duel.Duel(gan, binary_cross_entropy)
     real, noise = rng.uniform(-1, 1, (5, 784)), rng.standard_normal((5, DEFAULTS["noise"]))
 
-    wrong = failures(pair.tell_apart(real, torch.from_numpy(real), noise))
-    wrong += failures(pair.deceive(noise))
+    wrong = failures(pair.discriminator_step(real, torch.from_numpy(real), noise))
+    wrong += failures(pair.generator_step(noise))
 
     assert wrong[0].startswith(f"{first_wrong} ")
 

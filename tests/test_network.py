@@ -10,7 +10,7 @@ import pytest
 
 from scratchnet import MLP, SGD, Linear, ReLU, softmax_cross_entropy
 from scratchnet.data import to_unit_interval
-from scratchnet.loss import softmax
+from scratchnet.nn.losses import softmax
 
 
 def rng():
@@ -222,7 +222,7 @@ class TestMLP:
     def test_hands_out_the_weights_themselves(self):
         mlp = MLP((3, 2), rng=rng())
         mlp.parameters()[0][1][...] = 5
-        assert (mlp.weighted[0].W == 5).all()
+        assert (mlp.parametric_layers[0].W == 5).all()
 
     def test_puts_a_relu_between_linears_and_none_behind_the_last(self):
         kinds = [type(layer) for layer in MLP((5, 4, 3, 2), rng=rng()).layers]
@@ -266,8 +266,8 @@ class TestSGD:
     @staticmethod
     def one_weight(**options):
         mlp = MLP((1, 1), rng=rng(), dtype=np.float64)
-        mlp.weighted[0].W[...] = 2
-        return mlp.weighted[0], SGD(mlp, **options)
+        mlp.parametric_layers[0].W[...] = 2
+        return mlp.parametric_layers[0], SGD(mlp, **options)
 
     def test_steps_against_the_gradient(self):
         layer, sgd = self.one_weight(lr=0.5)

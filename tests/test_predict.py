@@ -14,7 +14,7 @@ from PIL import Image, ImageOps
 from scratchnet import predict
 from scratchnet.data import to_unit_interval
 from scratchnet.errors import DataError
-from scratchnet.loss import softmax
+from scratchnet.nn.losses import softmax
 from scratchnet.recogniser import load_network
 
 

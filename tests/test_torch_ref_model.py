@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 import scratchnet
-from scratchnet.adam import Adam
+from scratchnet.nn.optim import Adam
 from torch_ref.model import TorchMLP, from_torch, parameters, to_torch
 from torch_ref.optim import beside
 
@@ -38,7 +38,7 @@ def test_a_linear_weight_is_the_transpose_of_ours():
     linear = to_torch(mlp)[0]
 
     assert linear.weight.shape == (2, 3)
-    np.testing.assert_array_equal(linear.weight.detach().numpy(), mlp.weighted[0].W.T)
+    np.testing.assert_array_equal(linear.weight.detach().numpy(), mlp.parametric_layers[0].W.T)
 
 
 def test_the_two_networks_share_no_memory():
@@ -62,7 +62,9 @@ def test_the_state_dict_loads_into_a_plain_sequential():
 
     x = torch.rand(5, 4)
     assert torch.equal(plain(x), model(x))
-    np.testing.assert_array_equal(from_torch(plain).weighted[1].W, plain[2].weight.detach().T)
+    np.testing.assert_array_equal(
+        from_torch(plain).parametric_layers[1].W, plain[2].weight.detach().T
+    )
 
 
 def test_pytorch_names_the_layers_as_a_user_expects():
@@ -71,7 +73,7 @@ def test_pytorch_names_the_layers_as_a_user_expects():
 
 
 def test_both_draw_their_weights_from_the_same_distribution():
-    ours = network((400, 300), "float64").weighted[0]
+    ours = network((400, 300), "float64").parametric_layers[0]
     torch.manual_seed(0)
     theirs = dict(parameters(TorchMLP((400, 300), dtype=torch.float64)))
 
@@ -120,7 +122,7 @@ def test_the_weights_of_a_cnn_survive_the_way_to_pytorch_and_back(dtype):
     names = [type(layer).__name__ for layer in model]
     assert names == [type(layer).__name__ for layer in back.layers]
     assert str(back) == str(cnn)
-    np.testing.assert_array_equal(model[0].weight.detach(), cnn.weighted[0].W)
+    np.testing.assert_array_equal(model[0].weight.detach(), cnn.parametric_layers[0].W)
     for (name, before), (same_name, after) in zip(cnn.parameters(), back.parameters(), strict=True):
         assert name == same_name
         np.testing.assert_array_equal(after, before)

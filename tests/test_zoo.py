@@ -14,7 +14,7 @@ from threadpoolctl import threadpool_limits
 
 import scratchnet
 from benchmarks import readme
-from scratchnet.conv import PLAIN
+from scratchnet.nn.conv import NUMPY_OPS
 from torch_ref import zoo
 from torch_ref.bugs import BUGS, Bug
 
@@ -49,12 +49,12 @@ def test_every_bug_has_a_name_of_its_own_and_there_are_many():
 
 def test_planting_leaves_the_package_as_it_was():
     modules = {name: m for name, m in sys.modules.items() if name.startswith("scratchnet")}
-    source = Path(scratchnet.layers.__file__).read_bytes()
+    source = Path(scratchnet.nn.layers.__file__).read_bytes()
 
     planted = zoo.import_planted(BUGS[0])
 
     assert planted.ReLU is not scratchnet.ReLU
-    assert Path(scratchnet.layers.__file__).read_bytes() == source
+    assert Path(scratchnet.nn.layers.__file__).read_bytes() == source
     assert modules == {n: m for n, m in sys.modules.items() if n.startswith("scratchnet")}
 
 
@@ -64,18 +64,18 @@ def test_a_planted_kernel_is_compiled_from_its_own_file_and_leaves_the_users_cac
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     bug = next(bug for bug in BUGS if "neighbour" in bug.name and bug.model == "compiled cnn")
     x = np.arange(4.0).reshape(1, 1, 2, 2)  # the largest is the last
-    y, choice = PLAIN.largest(x, 2, 2)
+    y, argmax = NUMPY_OPS.max_pool(x, 2, 2)
 
     planted = zoo.import_planted(bug).kernels.images
 
-    assert planted.spread(y, choice, x, 2, 2).ravel().tolist() == [0, 0, 3, 0]
-    assert PLAIN.spread(y, choice, x, 2, 2).ravel().tolist() == [0, 0, 0, 3]
+    assert planted.max_pool_backward(y, argmax, x, 2, 2).ravel().tolist() == [0, 0, 3, 0]
+    assert NUMPY_OPS.max_pool_backward(y, argmax, x, 2, 2).ravel().tolist() == [0, 0, 0, 3]
     assert not any(tmp_path.iterdir())
 
 
 def test_a_bug_whose_line_has_changed_is_reported(tmp_path):
     with pytest.raises(ValueError, match="exactly once"):
-        zoo.plant(Bug("old", "layers.py", (("no such line", ""),)), tmp_path)
+        zoo.plant(Bug("old", "mlp", "nn/layers.py", (("no such line", ""),)), tmp_path)
 
 
 def first_red_test(bug):
@@ -108,7 +108,7 @@ def first_red_test(bug):
 
 # Every bug turns the other tests red; to run them all for each takes too long here.
 @pytest.mark.slow
-@pytest.mark.parametrize("file", ["layers.py", "conv.py", "adversaries.py"])
+@pytest.mark.parametrize("file", ["nn/layers.py", "nn/conv.py", "nn/gan.py"])
 def test_the_other_tests_turn_red_when_a_bug_is_planted(file):
     assert first_red_test(next(bug for bug in BUGS if bug.file == file))
 

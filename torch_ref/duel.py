@@ -20,11 +20,11 @@ import numpy as np
 import torch
 
 import scratchnet
-from scratchnet.adversaries import GAN, Discriminator, Generator
-from scratchnet.binary import binary_cross_entropy
 from scratchnet.gan import DEFAULTS
 from scratchnet.gan_run import draw
-from scratchnet.kernels.adam import update
+from scratchnet.kernels.adam import adam_update
+from scratchnet.nn.gan import GAN, Discriminator, Generator
+from scratchnet.nn.losses import binary_cross_entropy
 from torch_ref import data, gan, trace
 from torch_ref.step import Lockstep
 
@@ -48,8 +48,8 @@ class Duel:
             title="discriminator",
         )
         self.generator = Lockstep(
-            *(ours.both, ours.generator_adam, loss_function),
-            theirs=(theirs.both, theirs.generator_adam),
+            *(ours.combined, ours.generator_adam, loss_function),
+            theirs=(theirs.combined, theirs.generator_adam),
             title="generator",
         )
 
@@ -64,16 +64,16 @@ class Duel:
         adams = self.ours.generator_adam, self.ours.discriminator_adam
         return f"Adam with lr {adams[0].lr} and {adams[1].lr}, betas {adams[0].betas}"
 
-    def tell_apart(self, real, their_real, noise):
+    def discriminator_step(self, real, their_real, noise):
         """Let both discriminators take a step on their real images (B, 784); return the Step."""
         fakes = torch.from_numpy(self.ours.generator.forward(noise))  # (B,784)
-        learn = partial(self.ours.tell_apart, real, noise)
-        return self._watch(self.discriminator, learn, gan.to_tell_apart(their_real, fakes))
+        learn = partial(self.ours.discriminator_step, real, noise)
+        return self._watch(self.discriminator, learn, gan.discriminator_batch(their_real, fakes))
 
-    def deceive(self, noise):
+    def generator_step(self, noise):
         """Let both generators take a step on the same noise (B, Z); return the Step."""
-        batch = gan.to_deceive_with(torch.from_numpy(noise))
-        return self._watch(self.generator, partial(self.ours.deceive, noise), batch)
+        batch = gan.generator_batch(torch.from_numpy(noise))
+        return self._watch(self.generator, partial(self.ours.generator_step, noise), batch)
 
     @staticmethod
     def _watch(pair, learn, their_batch):
@@ -90,7 +90,7 @@ def begin(hidden, lr, **drawn):
     generator = Generator(DEFAULTS["noise"], hidden, **drawn)
     discriminator = Discriminator(hidden[::-1], **drawn)
     lrs = lr, DEFAULTS["discriminator_lr"]
-    return Duel(GAN(generator, discriminator, *lrs, update=update), binary_cross_entropy)
+    return Duel(GAN(generator, discriminator, *lrs, update=adam_update), binary_cross_entropy)
 
 
 def walk(duel, found, train, batch_size, seed, dtype):
@@ -100,12 +100,12 @@ def walk(duel, found, train, batch_size, seed, dtype):
     """
     x = scratchnet.data.to_unit_interval(found.train.images, dtype)  # (N,784)
     torch_dtype = getattr(torch, np.dtype(dtype).name)
-    numbers = len(duel.ours.generator.weighted[0].W)
+    numbers = len(duel.ours.generator.parametric_layers[0].W)
     for epoch in count(1):
         ours = scratchnet.data.batches(x, found.train.labels, batch_size, seed=seed, epoch=epoch)
         theirs = data.batches(train, batch_size, seed=seed, epoch=epoch, dtype=torch_dtype)
         pairs = zip(ours, theirs, strict=True)
         for batch, ((real, _), (their_real, _)) in enumerate(pairs, start=1):
             noise = draw((2, len(real), numbers), seed, epoch, batch).astype(dtype)  # (2,B,Z)
-            yield duel.tell_apart(2 * real - 1, 2 * their_real - 1, noise[0])
-            yield duel.deceive(noise[1])
+            yield duel.discriminator_step(2 * real - 1, 2 * their_real - 1, noise[0])
+            yield duel.generator_step(noise[1])

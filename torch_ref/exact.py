@@ -10,7 +10,7 @@ import copy
 
 import numpy as np
 
-from scratchnet.conv import PLAIN
+from scratchnet.nn.conv import NUMPY_OPS
 from torch_ref import optim, trace
 
 
@@ -25,12 +25,12 @@ def exact_step(before, network, optimiser, loss_function, x, labels):
     Args: those of `trace.trace_scratchnet`; the optimiser may move a part of the network only.
     """
     before, finer = _finer(before), {id(layer): copy.copy(layer) for layer in network.layers}
-    for i, layer in enumerate((finer[id(layer)] for layer in network.weighted), start=1):
+    for i, layer in enumerate((finer[id(layer)] for layer in network.parametric_layers), start=1):
         layer.W, layer.b = before[f"W{i}"], before[f"b{i}"]
         layer.matmul = np.matmul
     for layer in finer.values():
-        if hasattr(layer, "moves"):  # like the ladder, the compiled ones know no longdouble
-            layer.moves = PLAIN
+        if hasattr(layer, "ops"):  # like the ladder, the compiled ones know no longdouble
+            layer.ops = NUMPY_OPS
 
     def again(network):
         other = copy.copy(network)

@@ -24,7 +24,7 @@ class TorchGAN:
         """
         self.generator = nn.Sequential(*_dense(generator, dtype), nn.Tanh())
         self.discriminator = nn.Sequential(*_dense(discriminator, dtype))
-        self.both = nn.Sequential(*self.generator, *self.discriminator)  # from noise to logits
+        self.combined = nn.Sequential(*self.generator, *self.discriminator)  # from noise to logits
         self.generator_adam, self.discriminator_adam = (
             torch.optim.Adam(network.parameters(), lr=lr, betas=betas)
             for network, lr in zip((self.generator, self.discriminator), lrs, strict=True)
@@ -47,20 +47,20 @@ def to_torch(gan):
         *map(widths, networks),
         lrs=[adam.lr for adam in adams],
         betas=adams[0].betas,
-        dtype=torch.from_numpy(gan.generator.weighted[0].W).dtype,
+        dtype=torch.from_numpy(gan.generator.parametric_layers[0].W).dtype,
     )
     for network, model in zip(networks, (theirs.generator, theirs.discriminator), strict=True):
         copy_weights(network, model)
     return theirs
 
 
-def to_tell_apart(real, fakes):
+def discriminator_batch(real, fakes):
     """Return what the discriminator learns from: images (2B, 784), and 1 for real, 0 for fake."""
     targets = torch.cat([torch.ones(len(real), 1), torch.zeros(len(fakes), 1)])  # (2B,1)
     return torch.cat([real, fakes.detach()]), targets.to(real.dtype)
 
 
-def to_deceive_with(noise):
+def generator_batch(noise):
     """Return what the generator learns from: the noise (B, Z), to be taken for real, 1."""
     return noise, torch.ones(len(noise), 1, dtype=noise.dtype)  # (B,1)
 
@@ -79,14 +79,14 @@ def train_epoch(gan, criterion, train_loader, draw):
         real = 2 * images.view(-1, 784) - 1  # (B,784), in [-1,1] like the fakes
 
         fakes = gan.generator(draw(len(real)))  # (B,784)
-        x, targets = to_tell_apart(real, fakes)
+        x, targets = discriminator_batch(real, fakes)
         discriminator_loss = criterion(gan.discriminator(x), targets)
         gan.discriminator_adam.zero_grad()
         discriminator_loss.backward()
         gan.discriminator_adam.step()
 
-        noise, targets = to_deceive_with(draw(len(real)))
-        generator_loss = criterion(gan.both(noise), targets)
+        noise, targets = generator_batch(draw(len(real)))
+        generator_loss = criterion(gan.combined(noise), targets)
         gan.generator_adam.zero_grad()
         generator_loss.backward()
         gan.generator_adam.step()
@@ -97,4 +97,7 @@ def train_epoch(gan, criterion, train_loader, draw):
 
 def widths(network):
     """Return the widths of one of the two, inputs first."""
-    return [len(network.weighted[0].W), *(len(layer.b) for layer in network.weighted)]
+    return [
+        len(network.parametric_layers[0].W),
+        *(len(layer.b) for layer in network.parametric_layers),
+    ]

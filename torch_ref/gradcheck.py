@@ -77,7 +77,7 @@ def check_layer(layer, x, *, rng, probes=100):
 
     The loss is the mean of the layer's outputs, each with a random weight. Checked are "x" and, in
     a layer that has weights, "W" and "b". A layer with kinks tells its side of them by an attribute
-    `on`, as `ReLU`, or `choice`, as `MaxPool2d`.
+    `mask`, as `ReLU`, or `argmax`, as `MaxPool2d`.
 
     Args:
         layer: has `forward(x)` and `backward(dy)`; with `W` and `b` in float64 if it has weights.
@@ -122,5 +122,5 @@ def check_network(network, loss_function, x, labels, *, rng, probes=100):
 
 def _sides(layers):
     """Return, as one array, on which side of its kinks each unit of the layers is."""
-    kinks = (vars(layer).get(kind) for layer in layers for kind in ("on", "choice"))
+    kinks = (vars(layer).get(kind) for layer in layers for kind in ("mask", "argmax"))
     return np.concatenate([(), *(sides.ravel() for sides in kinks if sides is not None)])

@@ -55,11 +55,11 @@ class TorchCNN(nn.Sequential):
 
 def to_torch(network):
     """Return the twin of a scratchnet network, with its weights, bit for bit, in its own memory."""
-    shapes = [layer.W.shape for layer in network.weighted]
+    shapes = [layer.W.shape for layer in network.parametric_layers]
     convs = [shape for shape in shapes if len(shape) == 4]
     dense = [shape for shape in shapes if len(shape) == 2]
     widths = [n_out for _, n_out in dense]
-    dtype = torch.from_numpy(network.weighted[0].W).dtype
+    dtype = torch.from_numpy(network.parametric_layers[0].W).dtype
     if convs:
         channels = [n_out for n_out, *_ in convs]
         model = TorchCNN(widths, network.image, channels, convs[0][-1], dtype=dtype)

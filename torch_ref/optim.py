@@ -13,7 +13,7 @@ import copy
 import numpy as np
 import torch
 
-from scratchnet.adam import update
+from scratchnet.nn.optim import adam_update
 from torch_ref import rounding
 from torch_ref.model import across, named, short
 
@@ -108,7 +108,7 @@ class Adam(Optimiser):
 
     def __init__(self, ours):
         super().__init__(ours)
-        self.kept = {"m": ("means", "exp_avg"), "v": ("squares", "exp_avg_sq")}
+        self.kept = {"m": ("first_moments", "exp_avg"), "v": ("second_moments", "exp_avg_sq")}
 
     def __str__(self):
         return f"Adam with lr {self.ours.lr} and betas {self.ours.betas}"
@@ -134,7 +134,7 @@ class Adam(Optimiser):
     def again(self, network, memory):
         other = super().again(network, memory)
         other.steps = memory["t"].copy()
-        other.update = update  # like the ladder, the compiled one knows no longdouble
+        other.update = adam_update  # like the ladder, the compiled one knows no longdouble
         return other
 
     def bands(self, p, pair, before):

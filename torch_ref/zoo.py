@@ -28,7 +28,7 @@ from tqdm import tqdm
 import scratchnet
 from benchmarks import readme
 from scratchnet import cli
-from scratchnet.binary import binary_cross_entropy
+from scratchnet.nn.losses import binary_cross_entropy
 from torch_ref import data, duel
 from torch_ref.bugs import BUGS, Bug
 from torch_ref.step import Lockstep
@@ -36,11 +36,15 @@ from torch_ref.step import Lockstep
 RESULTS = Path(__file__).with_name("zoo.json")
 
 RIGHTS = tuple(
-    Bug("None", file, ())
-    for file in (
-        *("layers.py", "conv.py", "kernels/images.py", "kernels/direct.py"),
-        *("adversaries.py", "kernels/adam.py"),
-    )
+    Bug("None", model, file, ())
+    for model, file in {
+        "mlp": "nn/layers.py",
+        "cnn": "nn/conv.py",
+        "compiled cnn": "kernels/images.py",
+        "direct cnn": "kernels/direct.py",
+        "gan": "nn/gan.py",
+        "compiled gan": "kernels/adam.py",
+    }.items()
 )
 SIZES = (784, 128, 64, 10)
 CHANNELS, WIDTHS = (4, 8), (32, 10)  # of a small CNN: mistakes are as wrong, and sooner measured
@@ -93,7 +97,7 @@ def import_planted(bug):
         sys.path.insert(0, folder)
         try:
             planted = importlib.import_module("scratchnet")
-            for name in ("data", "adversaries"):
+            for name in ("data", "nn.gan"):
                 importlib.import_module(f"scratchnet.{name}")
             if bug.file.startswith("kernels/"):
                 # Machine code of these sources alone: in the user's cache lies that of the right.
@@ -113,13 +117,13 @@ def build(planted, model, dtype=np.float32):
     """Return what IMAGES calls by this name, of a package like scratchnet."""
     drawn = {"rng": np.random.default_rng(0), "dtype": dtype}
     if "gan" in model:
-        both = planted.adversaries
+        both = planted.nn.gan
         generator = both.Generator(NOISE, HIDDEN, **drawn)
-        adam = planted.kernels.adam if model == "compiled gan" else planted.adam
-        options = {"update": adam.update}
+        adam = planted.kernels.adam if model == "compiled gan" else planted.nn.optim
+        options = {"update": adam.adam_update}
         return both.GAN(generator, both.Discriminator(HIDDEN, **drawn), GAN_LR, GAN_LR, **options)
     if model in ("compiled cnn", "direct cnn"):
-        drawn["moves"] = planted.kernels.images
+        drawn["ops"] = planted.kernels.images
     if model == "direct cnn":
         drawn["matmul"] = planted.kernels.get("simd")
     if "cnn" in model:
@@ -169,13 +173,13 @@ def _steps(planted, found, pictures, model):
                 yield pair.step(our_batch, their_batch) if our_batch and their_batch else None
 
         pair = _pair(planted, model)
-        for hidden in pair.network.weighted[:-1]:
+        for hidden in pair.network.parametric_layers[:-1]:
             unit = (0,) if hidden.W.ndim == 4 else (slice(None), 0)
             hidden.W[unit] = hidden.b[0] = 0  # a pre-activation of exactly 0
         yield pair.step((x, labels), (torch.from_numpy(x), torch.from_numpy(labels)))
 
         pair = _pair(planted, model)
-        pair.network.weighted[-1].W *= 1e5  # logits in the thousands, and images far apart
+        pair.network.parametric_layers[-1].W *= 1e5  # logits in the thousands, and images far apart
         yield pair.step((x, labels), (torch.from_numpy(x), torch.from_numpy(labels)))
 
 
@@ -186,7 +190,7 @@ def _gan_steps(planted, found, pictures, model):
     pictures = torch.utils.data.Subset(pictures, few)
 
     def begin():
-        pair = duel.Duel(build(planted, model, np.float64), planted.binary.binary_cross_entropy)
+        pair = duel.Duel(build(planted, model, np.float64), planted.binary_cross_entropy)
         return pair, duel.walk(pair, found, pictures, 32, 0, np.float64)
 
     with np.errstate(all="ignore"):
@@ -194,12 +198,12 @@ def _gan_steps(planted, found, pictures, model):
         yield from islice(steps, 12)
 
         pair, steps = begin()
-        for hidden in pair.ours.both.weighted[:-1]:
+        for hidden in pair.ours.combined.parametric_layers[:-1]:
             hidden.W[:, 0] = hidden.b[0] = 0  # a pre-activation of exactly 0
         yield from islice(steps, 2)
 
         pair, steps = begin()
-        pair.ours.both.weighted[-1].W *= 1e5  # logits in the thousands
+        pair.ours.combined.parametric_layers[-1].W *= 1e5  # logits in the thousands
         yield from islice(steps, 2)
 
 
@@ -240,7 +244,9 @@ def losses_after_training(planted, found, model="gan"):
             losses = []
             for real, _ in planted.data.batches(x, found.train.labels, 32, seed=0, epoch=epoch):
                 noise = rng.standard_normal((2, len(real), NOISE), np.float32)  # (2,B,Z)
-                losses.append((gan.tell_apart(real, noise[0]), gan.deceive(noise[1])))
+                losses.append(
+                    (gan.discriminator_step(real, noise[0]), gan.generator_step(noise[1]))
+                )
         means = np.mean(losses, axis=0)  # (batches,2) -> (2,)
     return [float(mean) if np.isfinite(mean) else None for mean in means]
 

@@ -1,4 +1,4 @@
-"""Adam's update as one loop: what `scratchnet.adam` has in NumPy, compiled.
+"""Adam's update as one loop: what `scratchnet.nn.optim` has in NumPy, compiled.
 
 NumPy walks through the arrays a dozen times, an operation at a time, and through memory, as they
 are larger than the caches. Here each number is loaded and stored once.
@@ -12,8 +12,8 @@ from scratchnet.kernels.compiling import compiled
 from scratchnet.kernels.operands import FLOAT32, FLOAT64
 
 
-def update(p, g, m, v, lr, root, betas, eps):
-    """As `scratchnet.adam.update`; ValueError for arrays that differ in shape or dtype.
+def adam_update(p, g, m, v, step_size, sqrt_correction2, betas, eps):
+    """As `scratchnet.nn.optim.adam_update`; ValueError for arrays that differ in shape or dtype.
 
     They are float32 or float64 and lie apart, and those that change are contiguous.
     """
@@ -28,13 +28,16 @@ def update(p, g, m, v, lr, root, betas, eps):
     if any(np.may_share_memory(a, b) for a, b in combinations((p, g, m, v), 2)):
         raise ValueError("p, g, m and v must lie apart")
     rows = [array.reshape(-1) for array in (p, np.require(g, None, "CW"), m, v)]  # (P,) each
-    rates = (p.dtype.type(rate) for rate in (lr, root, 1 - betas[0], betas[1], 1 - betas[1], eps))
+    rates = (
+        p.dtype.type(rate)
+        for rate in (step_size, sqrt_correction2, 1 - betas[0], betas[1], 1 - betas[1], eps)
+    )
     _update(*rows, *rates)
 
 
 @compiled(error_model="numpy")  # like NumPy it divides by 0 without a test, so vectors can be used
-def _update(p, g, m, v, lr, root, share, kept, taken, eps):
+def _update(p, g, m, v, step_size, sqrt_correction2, one_minus_beta1, beta2, one_minus_beta2, eps):
     for i in range(p.size):
-        m[i] += share * (g[i] - m[i])
-        v[i] = kept * v[i] + taken * (g[i] * g[i])
-        p[i] -= lr * m[i] / (np.sqrt(v[i]) / root + eps)
+        m[i] += one_minus_beta1 * (g[i] - m[i])
+        v[i] = beta2 * v[i] + one_minus_beta2 * (g[i] * g[i])
+        p[i] -= step_size * m[i] / (np.sqrt(v[i]) / sqrt_correction2 + eps)

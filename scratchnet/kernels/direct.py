@@ -17,7 +17,6 @@ import numpy as np
 from numba import njit, prange, types
 from numpy.lib.stride_tricks import as_strided
 
-from scratchnet.conv import places
 from scratchnet.kernels.compiling import ForAnyStrides, compiled
 from scratchnet.kernels.operands import FLOAT32, FLOAT64
 from scratchnet.kernels.registers import (
@@ -35,14 +34,15 @@ from scratchnet.kernels.registers import (
 )
 from scratchnet.kernels.simd import FEWER_ROWS, aligned, multiply_panel, pack
 from scratchnet.kernels.threads import compute, share
+from scratchnet.nn.conv import output_size
 
 # For dW patches are copied after all: its sums run along the columns. At most so many rows, or
 # those of one channel, and so many columns at once: 1 MB, within the second-level cache.
 DEPTH, LENGTH = 512, 512
 
 
-def convolve(W, x, stride, padding):
-    """As `scratchnet.conv.convolve`, but the patches are a view of the padded images."""
+def conv2d(W, x, stride, padding):
+    """As `scratchnet.nn.conv.conv2d`, but the patches are a view of the padded images."""
     B, C, *pixels = x.shape
     n_out, _, size, _ = W.shape
     padded = _zeros((C, *(n + 2 * padding for n in pixels), B), x.dtype)  # (C,H+2p,W+2p,B)
@@ -53,8 +53,8 @@ def convolve(W, x, stride, padding):
     return y.reshape(n_out, *patches.shape[3:]), patches
 
 
-def kernel_gradient(patches, dy):
-    """As `scratchnet.conv.kernel_gradient`."""
+def conv2d_weight(patches, dy):
+    """As `scratchnet.nn.conv.conv2d_weight`."""
     n_out, *where = dy.shape
     kernel = patches.shape[:3]  # (C,k,k)
     side_by_side = patches.size == 0 or patches.strides[5] == patches.itemsize
@@ -65,8 +65,8 @@ def kernel_gradient(patches, dy):
     return dW.T.reshape(n_out, *kernel)
 
 
-def image_gradient(W, dy, shape, stride, padding):
-    """As `scratchnet.conv.image_gradient`: again a convolution, of dy with the kernels turned.
+def conv2d_input(W, dy, shape, stride, padding):
+    """As `scratchnet.nn.conv.conv2d_input`: again a convolution, of dy with the kernels turned.
 
         dx[c, h, w] = sum over o, i, j of W[o, c, k-1-i, k-1-j] around[o, h + i, w + j]
 
@@ -74,7 +74,7 @@ def image_gradient(W, dy, shape, stride, padding):
     """
     B, C, *pixels = shape
     n_out, n_in, size, _ = W.shape
-    where = (places(n + 2 * padding, size, stride) for n in pixels)
+    where = (output_size(n + 2 * padding, size, stride) for n in pixels)
     if n_in != C or dy.shape != (n_out, *where, B) or dy.dtype != W.dtype:
         raise ValueError(f"{dy.dtype} {dy.shape} is no gradient by {W.shape} for images {shape}")
     extra = max(0, padding - size + 1)  # windows that see nothing but padding
@@ -101,7 +101,7 @@ def _zeros(shape, dtype):
 def _windows(images, size, stride):
     """The patches (C, k, k, H', W', B) of images (C, H, W, B) that are padded, as a view."""
     C, *pixels, B = images.shape
-    height, width = (places(n, size, stride) for n in pixels)
+    height, width = (output_size(n, size, stride) for n in pixels)
     channel, row, column, image = images.strides
     strides = channel, row, column, stride * row, stride * column, image
     return as_strided(images, (C, size, size, height, width, B), strides, writeable=False)

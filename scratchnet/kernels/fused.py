@@ -54,7 +54,7 @@ class FusedEngine:
 
     def __init__(self, network, optimiser, images, labels, batch_size):
         """Raises ValueError for anything that compiled code could not handle."""
-        weights = [layer.W for layer in network.weighted]
+        weights = [layer.W for layer in network.parametric_layers]
         self.sizes = np.array([len(weights[0]), *(W.shape[1] for W in weights)])
         self.dtype = weights[0].dtype
         n_images, n_inputs = len(images), images[:1].size
@@ -143,7 +143,7 @@ def mark(images):
 def move_together(network, optimiser):
     """Give all parameters one piece of memory, W1 b1 W2 b2 ..., and all velocities another."""
     parameters, views = gathered(network.parameters())
-    for layer, W, b in zip(network.weighted, views[::2], views[1::2], strict=True):
+    for layer, W, b in zip(network.parametric_layers, views[::2], views[1::2], strict=True):
         layer.W, layer.b = W, b
     velocities, views = gathered(optimiser.velocities)
     names = [name for name, _ in optimiser.velocities]

@@ -88,17 +88,17 @@ class ReLU:
     """
 
     def __init__(self):
-        self.on = np.empty(0, bool)  # no batch seen yet
+        self.mask = np.empty(0, bool)  # no batch seen yet
 
     def forward(self, x):
         """Return y = max(x, 0), of the shape and dtype of x."""
-        self.on = ~(x <= 0)  # (B,O), and True for NaN
+        self.mask = ~(x <= 0)  # (B,O), and True for NaN
         return np.maximum(x, 0)  # (B,O)
 
     def backward(self, dy):
         """Return dx: dy where x > 0, else 0; ValueError if dy has not the shape of the last x."""
-        if dy.shape != self.on.shape:
+        if dy.shape != self.mask.shape:
             raise ValueError(
-                f"ReLU takes dy of shape {self.on.shape}, as its last output, not {dy.shape}"
+                f"ReLU takes dy of shape {self.mask.shape}, as its last output, not {dy.shape}"
             )
-        return dy * self.on  # (B,O)
+        return dy * self.mask  # (B,O)

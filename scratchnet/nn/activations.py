@@ -23,17 +23,17 @@ class LeakyReLU:
         if not 0 < slope < 1:
             raise ValueError(f"LeakyReLU({slope}): the slope must lie between 0 and 1")
         self.slope = slope
-        self.on = np.empty(0, bool)  # no batch seen yet
+        self.mask = np.empty(0, bool)  # no batch seen yet
 
     def forward(self, x):
         """Return y, of the shape and dtype of x."""
-        self.on = x > 0  # (B,N), and False for NaN
+        self.mask = x > 0  # (B,N), and False for NaN
         return np.maximum(x, x.dtype.type(self.slope) * x)  # (B,N)
 
     def backward(self, dy):
         """Return dx: dy where x > 0, else slope dy; ValueError if dy has not the last x's shape."""
-        _check(self, dy, self.on)
-        return dy * np.maximum(self.on, dy.dtype.type(self.slope))  # (B,N)
+        _check(self, dy, self.mask)
+        return dy * np.maximum(self.mask, dy.dtype.type(self.slope))  # (B,N)
 
 
 class Tanh:

@@ -8,9 +8,9 @@ Document Recognition", 1998, section II.B), with ReLU and maxima in place of tan
 
 import numpy as np
 
-from scratchnet.conv import PLAIN, Conv2d, Flatten, MaxPool2d
-from scratchnet.layers import ReLU
-from scratchnet.network import MLP, Network
+from scratchnet.nn.conv import NUMPY_OPS, Conv2d, Flatten, MaxPool2d
+from scratchnet.nn.layers import ReLU
+from scratchnet.nn.network import MLP, Network
 
 
 class CNN(Network):
@@ -29,7 +29,7 @@ class CNN(Network):
         rng,
         dtype=np.float32,
         matmul=np.matmul,
-        moves=PLAIN,
+        ops=NUMPY_OPS,
     ):
         """Build the layers; the numbers of weights follow from those of pixels and channels.
 
@@ -39,20 +39,20 @@ class CNN(Network):
             channels: what each convolution makes of them.
             size: height and width of the kernels, an odd number.
             rng, dtype, matmul: handed to every layer; they draw from `rng` in order.
-            moves: what folds and pools, `PLAIN` or `scratchnet.kernels.images`.
+            ops: what folds and pools, `NUMPY_OPS` or `scratchnet.kernels.images`.
         """
         if size % 2 == 0:
             raise ValueError(f"kernels have no middle pixel if their size is even: {size}")
         if not channels or min(image[1:]) >> len(channels) == 0:
             raise ValueError(f"images {image} do not last for convolutions to {channels} channels")
-        drawn = {"rng": rng, "dtype": dtype, "matmul": matmul}
+        layer_args = {"rng": rng, "dtype": dtype, "matmul": matmul}
         n_in, height, width = self.image = image
         layers = []
         for n_out in channels:
-            conv = Conv2d(n_in, n_out, size, padding=size // 2, moves=moves, **drawn)
-            layers += [conv, ReLU(), MaxPool2d(2, moves=moves)]
+            conv = Conv2d(n_in, n_out, size, padding=size // 2, ops=ops, **layer_args)
+            layers += [conv, ReLU(), MaxPool2d(2, ops=ops)]
             n_in, height, width = n_out, height // 2, width // 2
-        mlp = MLP((n_in * height * width, *widths), **drawn)
+        mlp = MLP((n_in * height * width, *widths), **layer_args)
         super().__init__([*layers, Flatten(), *mlp.layers])
         pixels = "x".join(map(str, image))
         self.description = f"{pixels}-{''.join(f'{n}C{size}-MP2-' for n in channels)}{mlp}"

@@ -24,7 +24,7 @@ from types import SimpleNamespace
 import numpy as np
 
 
-def places(length, size, stride):
+def output_size(length, size, stride):
     """Return how many windows of a size fit into a length, every `stride` pixels, as in PyTorch.
 
     What is left at the end and fills no window is not looked at.
@@ -42,7 +42,7 @@ def unfold(x, size, stride, padding):
     B, C, H, W = x.shape
     padded = np.zeros((C, H + 2 * padding, W + 2 * padding, B), x.dtype)  # (C,H+2p,W+2p,B)
     padded[:, padding : padding + H, padding : padding + W] = x.transpose(1, 2, 3, 0)  # (C,H,W,B)
-    height, width = (places(n, size, stride) for n in padded.shape[1:3])
+    height, width = (output_size(n, size, stride) for n in padded.shape[1:3])
     patches = np.empty((C, size, size, height, width, B), x.dtype)  # (C,k,k,H',W',B)
     for i, j in np.ndindex(size, size):
         patches[:, i, j] = padded[:, *window(i, j, stride, height, width)]  # (C,H',W',B)
@@ -60,7 +60,7 @@ def fold(patches, shape, stride, padding):
     return inner.transpose(3, 0, 1, 2)  # (B,C,H,W)
 
 
-def convolve(W, x, stride, padding, matmul):
+def conv2d(W, x, stride, padding, matmul):
     """Return W P (O, H', W', B), without the bias, and P (C, k, k, H', W', B) for the way back."""
     n_out, n_in, size, _ = W.shape
     patches = unfold(x, size, stride, padding)  # (C,k,k,H',W',B)
@@ -70,7 +70,7 @@ def convolve(W, x, stride, padding, matmul):
     return y.reshape(n_out, *where), patches
 
 
-def kernel_gradient(patches, dy, matmul):
+def conv2d_weight(patches, dy, matmul):
     """Return dW = dy Pᵀ (O, C, k, k) for the patches P (C, k, k, H', W', B), dy (O, H', W', B)."""
     n_out, *where = dy.shape
     kernel = patches.shape[:3]  # (C,k,k)
@@ -79,7 +79,7 @@ def kernel_gradient(patches, dy, matmul):
     return dW.T.reshape(n_out, *kernel)
 
 
-def image_gradient(W, dy, shape, stride, padding, matmul, fold=fold):
+def conv2d_input(W, dy, shape, stride, padding, matmul, fold=fold):
     """Return dx = fold(Wᵀ dy) for images x of the shape (B, C, H, W) and dy (O, H', W', B)."""
     n_out, n_in, size, _ = W.shape
     dy, where = dy.reshape(n_out, -1), dy.shape[1:]  # (O,H'W'B)
@@ -88,37 +88,37 @@ def image_gradient(W, dy, shape, stride, padding, matmul, fold=fold):
     return fold(dpatches, shape, stride, padding)  # (B,C,H,W)
 
 
-def largest(x, size, stride):
+def max_pool(x, size, stride):
     """Return the largest pixel of every window of x (B, C, H, W), and which of its k·k it is.
 
     Both are (B, C, H', W'). Of equal pixels the first counts, row by row, and of NaNs the last.
     """
-    height, width = (places(n, size, stride) for n in x.shape[2:])
+    height, width = (output_size(n, size, stride) for n in x.shape[2:])
     y = np.copy(x[:, :, *window(0, 0, stride, height, width)])  # in the memory order of x
-    choice = np.zeros_like(y, np.uint16)  # (B,C,H',W')
+    argmax = np.zeros_like(y, np.uint16)  # (B,C,H',W')
     for n, (i, j) in enumerate(np.ndindex(size, size)):
         candidate = x[:, :, *window(i, j, stride, height, width)]  # (B,C,H',W')
-        choice[(candidate > y) | np.isnan(candidate)] = n
+        argmax[(candidate > y) | np.isnan(candidate)] = n
         np.maximum(y, candidate, out=y)
-    return y, choice
+    return y, argmax
 
 
-def spread(dy, choice, x, size, stride):
-    """Return dx, like x (B, C, H, W): each number of dy where `choice` has found its largest."""
+def max_pool_backward(dy, argmax, x, size, stride):
+    """Return dx, like x (B, C, H, W): each number of dy where `argmax` has found its largest."""
     dx = np.zeros_like(x, dy.dtype)  # (B,C,H,W)
     for n, (i, j) in enumerate(np.ndindex(size, size)):
         pixels = window(i, j, stride, *dy.shape[2:])
-        dx[:, :, *pixels] += np.where(choice == n, dy, dy.dtype.type(0))  # (B,C,H',W')
+        dx[:, :, *pixels] += np.where(argmax == n, dy, dy.dtype.type(0))  # (B,C,H',W')
     return dx
 
 
 # What the layers are made of. scratchnet.kernels.images has the same, compiled.
-PLAIN = SimpleNamespace(
-    convolve=convolve,
-    kernel_gradient=kernel_gradient,
-    image_gradient=image_gradient,
-    largest=largest,
-    spread=spread,
+NUMPY_OPS = SimpleNamespace(
+    conv2d=conv2d,
+    conv2d_weight=conv2d_weight,
+    conv2d_input=conv2d_input,
+    max_pool=max_pool,
+    max_pool_backward=max_pool_backward,
 )
 
 
@@ -153,7 +153,7 @@ class Conv2d:
         rng,
         dtype=np.float32,
         matmul=np.matmul,
-        moves=PLAIN,
+        ops=NUMPY_OPS,
     ):
         """Draw W and b from U(-1/√(C k²), 1/√(C k²)), as `torch.nn.Conv2d` does.
 
@@ -163,7 +163,7 @@ class Conv2d:
             stride: pixels from one patch to the next, at least 1.
             padding: rows and columns of zeros around each image, at least 0.
             rng, dtype, matmul: as in `Linear`.
-            moves: what convolves, `PLAIN` or `scratchnet.kernels.images`.
+            ops: what convolves, `NUMPY_OPS` or `scratchnet.kernels.images`.
         """
         if min(n_in, n_out, size, stride) < 1 or padding < 0:
             raise ValueError(
@@ -178,7 +178,7 @@ class Conv2d:
         self.stride = stride
         self.padding = padding
         self.matmul = matmul
-        self.moves = moves
+        self.ops = ops
         self.shape, self.patches = (0, n_in, size, size), None  # no batch seen yet
         self.output_shape = (0, n_out, 1, 1)
 
@@ -197,7 +197,7 @@ class Conv2d:
             )
         self.patches = None  # the new ones may lie in the memory of the old
         self.shape = x.shape
-        y, self.patches = self.moves.convolve(self.W, x, self.stride, self.padding, self.matmul)
+        y, self.patches = self.ops.conv2d(self.W, x, self.stride, self.padding, self.matmul)
         y += self.b[:, None, None, None]  # (O,H',W',B) + (O,1,1,1)
         y = y.transpose(3, 0, 1, 2)  # (B,O,H',W')
         self.output_shape = y.shape
@@ -214,12 +214,12 @@ class Conv2d:
                 f"dtype {self.W.dtype}, as its last output, not {dy.shape} and {dy.dtype}"
             )
         dy = np.ascontiguousarray(dy.transpose(1, 2, 3, 0))  # (O,H',W',B)
-        self.dW = self.moves.kernel_gradient(self.patches, dy, self.matmul)  # (O,C,k,k)
+        self.dW = self.ops.conv2d_weight(self.patches, dy, self.matmul)  # (O,C,k,k)
         self.db = dy.reshape(len(dy), -1).sum(axis=1)  # (O,H'W'B) -> (O,)
         if not need_dx:
             return None
         sizes = self.shape, self.stride, self.padding
-        return self.moves.image_gradient(self.W, dy, *sizes, self.matmul)  # (B,C,H,W)
+        return self.ops.conv2d_input(self.W, dy, *sizes, self.matmul)  # (B,C,H,W)
 
 
 class MaxPool2d:
@@ -229,15 +229,15 @@ class MaxPool2d:
     first. A NaN counts as the largest, so that a fault stays visible.
     """
 
-    def __init__(self, size, stride=None, *, moves=PLAIN):
+    def __init__(self, size, stride=None, *, ops=NUMPY_OPS):
         """Args: height and width of the windows; pixels between them, by default their size."""
         self.size, self.stride = size, size if stride is None else stride
         if min(self.size, self.stride) < 1 or self.size > 256:
             raise ValueError(
                 f"MaxPool2d({size}, {stride}): both must be at least 1, the size at most 256"
             )
-        self.moves = moves
-        self.x, self.choice = None, np.empty((0, 1, 1, 1))  # no batch seen yet
+        self.ops = ops
+        self.x, self.argmax = None, np.empty((0, 1, 1, 1))  # no batch seen yet
 
     def forward(self, x):
         """Return y (B, C, H', W') for x (B, C, H, W), H' = (H - k) // stride + 1.
@@ -250,17 +250,17 @@ class MaxPool2d:
                 f"{self.size}, not {x.shape}"
             )
         self.x = x
-        y, self.choice = self.moves.largest(x, self.size, self.stride)
+        y, self.argmax = self.ops.max_pool(x, self.size, self.stride)
         return y
 
     def backward(self, dy):
         """Return dx (B, C, H, W) for dy (B, C, H', W'); ValueError for another shape of dy."""
-        if dy.shape != self.choice.shape:
+        if dy.shape != self.argmax.shape:
             raise ValueError(
-                f"MaxPool2d takes dy of shape {self.choice.shape}, as its last output, "
+                f"MaxPool2d takes dy of shape {self.argmax.shape}, as its last output, "
                 f"not {dy.shape}"
             )
-        return self.moves.spread(dy, self.choice, self.x, self.size, self.stride)
+        return self.ops.max_pool_backward(dy, self.argmax, self.x, self.size, self.stride)
 
 
 class Flatten:

@@ -1,4 +1,4 @@
-"""Two networks that learn from each other: one draws digits, the other tells them from real ones.
+"""Generative adversarial networks: a generator draws digits, a discriminator tells them from real.
 
     noise ──generator──> fakes ──┐
                                  ├──discriminator──> logits: real or fake?
@@ -15,11 +15,11 @@ from itertools import pairwise
 
 import numpy as np
 
-from scratchnet.activations import LeakyReLU, Tanh
-from scratchnet.adam import Adam, update
-from scratchnet.binary import binary_cross_entropy
-from scratchnet.layers import Linear
-from scratchnet.network import Network
+from scratchnet.nn.activations import LeakyReLU, Tanh
+from scratchnet.nn.layers import Linear
+from scratchnet.nn.losses import binary_cross_entropy
+from scratchnet.nn.network import Network
+from scratchnet.nn.optim import Adam, adam_update
 
 PIXELS = 784
 # Both from Radford, Metz, Chintala, "Unsupervised Representation Learning with Deep Convolutional
@@ -37,8 +37,8 @@ class Generator(Network):
         Args:
             rng, dtype, matmul: handed to every `Linear`; the layers draw from `rng` in order.
         """
-        sizes, drawn = (noise, *hidden, PIXELS), {"rng": rng, "dtype": dtype, "matmul": matmul}
-        super().__init__([*_dense(sizes, **drawn), Tanh()])
+        sizes, layer_args = (noise, *hidden, PIXELS), {"rng": rng, "dtype": dtype, "matmul": matmul}
+        super().__init__([*_dense(sizes, **layer_args), Tanh()])
 
 
 class Discriminator(Network):
@@ -46,35 +46,39 @@ class Discriminator(Network):
 
     def __init__(self, hidden, *, rng, dtype=np.float32, matmul=np.matmul):
         """Build the layers with these hidden widths; the rest as for the `Generator`."""
-        sizes, drawn = (PIXELS, *hidden, 1), {"rng": rng, "dtype": dtype, "matmul": matmul}
-        super().__init__(_dense(sizes, **drawn))
+        sizes, layer_args = (PIXELS, *hidden, 1), {"rng": rng, "dtype": dtype, "matmul": matmul}
+        super().__init__(_dense(sizes, **layer_args))
 
 
 class GAN:
     """A generator and a discriminator, each with its optimiser."""
 
-    def __init__(self, generator, discriminator, lr, discriminator_lr, betas=BETAS, update=update):
+    def __init__(
+        self, generator, discriminator, lr, discriminator_lr, betas=BETAS, update=adam_update
+    ):
         """Args: the networks; the learning rate of each; betas and update of both `Adam`s."""
         self.generator, self.discriminator = generator, discriminator
-        self.both = Network(generator.layers + discriminator.layers)  # from noise to logits
+        self.combined = Network(generator.layers + discriminator.layers)  # from noise to logits
         self.generator_adam = Adam(generator, lr, betas, update=update)
         self.discriminator_adam = Adam(discriminator, discriminator_lr, betas, update=update)
 
-    def tell_apart(self, real, noise):
+    def discriminator_step(self, real, noise):
         """Take a step of the discriminator on real (B, 784) and fake images; return the loss."""
         fakes = self.generator.forward(noise)  # (B,Z) -> (B,784)
-        return learn(self.discriminator, self.discriminator_adam, *to_tell_apart(real, fakes))
+        batch = discriminator_batch(real, fakes)  # (2B,784), (2B,1)
+        return train_step(self.discriminator, self.discriminator_adam, *batch)
 
-    def deceive(self, noise):
+    def generator_step(self, noise):
         """Take a step of the generator, towards fakes that are taken for real; return the loss.
 
-        It climbs log D, rather than descend log(1 - D), which is flat where the discriminator is
-        sure (section 3 of the paper).
+        This is the non-saturating loss: it maximises log D, rather than minimise log(1 - D), which
+        is flat where the discriminator is confident (section 3 of the paper).
         """
-        return learn(self.both, self.generator_adam, *to_deceive_with(noise))
+        batch = generator_batch(noise)  # (B,Z), (B,1)
+        return train_step(self.combined, self.generator_adam, *batch)
 
 
-def learn(network, optimiser, x, targets):
+def train_step(network, optimiser, x, targets):
     """Take one training step on x, whose logits should say `targets` (B, 1); return the loss.
 
     The optimiser may move a part of the network only. What `backward` leaves in the other part is
@@ -87,21 +91,21 @@ def learn(network, optimiser, x, targets):
     return loss
 
 
-def to_tell_apart(real, fakes):
-    """Return what the discriminator learns from: images (2B, 784), and 1 for real, 0 for fake."""
+def discriminator_batch(real, fakes):
+    """Return the discriminator's batch: images (2B, 784), and their targets, 1 real and 0 fake."""
     x = np.concatenate([real, fakes])  # (2B,784)
     is_real = np.arange(len(x)) < len(real)  # (2B,)
     return x, is_real[:, None].astype(x.dtype)  # (2B,784), (2B,1)
 
 
-def to_deceive_with(noise):
-    """Return what the generator learns from: the noise (B, Z), to be taken for real, 1."""
+def generator_batch(noise):
+    """Return the generator's batch: the noise (B, Z), and the target 1, to be taken for real."""
     return noise, np.ones((len(noise), 1), noise.dtype)  # (B,Z), (B,1)
 
 
-def _dense(sizes, **drawn):
+def _dense(sizes, **layer_args):
     """Return Linear, LeakyReLU, Linear, LeakyReLU, ..., Linear."""
     layers = []
     for n_in, n_out in pairwise(sizes):
-        layers += [Linear(n_in, n_out, **drawn), LeakyReLU(SLOPE)]
+        layers += [Linear(n_in, n_out, **layer_args), LeakyReLU(SLOPE)]
     return layers[:-1]

@@ -11,7 +11,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from scratchnet.layers import Linear, ReLU
+from scratchnet.nn.layers import Linear, ReLU
 
 
 class Network:
@@ -21,7 +21,7 @@ class Network:
         self.layers = layers
 
     @property
-    def weighted(self):
+    def parametric_layers(self):
         """The layers that have weights, in order: `Linear`s and convolutions."""
         return [layer for layer in self.layers if hasattr(layer, "W")]
 
@@ -49,7 +49,7 @@ class Network:
     def _named(self, *attributes):
         return [
             (f"{layer.name}{i}.{attribute}", getattr(layer, attribute))
-            for i, layer in enumerate(self.weighted, start=1)
+            for i, layer in enumerate(self.parametric_layers, start=1)
             for attribute in attributes
         ]
 
@@ -76,5 +76,8 @@ class MLP(Network):
 
     def __str__(self):
         """Its widths: 784-128-64-10."""
-        widths = [len(self.weighted[0].W), *(len(layer.b) for layer in self.weighted)]
+        widths = [
+            len(self.parametric_layers[0].W),
+            *(len(layer.b) for layer in self.parametric_layers),
+        ]
         return "-".join(map(str, widths))

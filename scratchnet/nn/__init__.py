@@ -1,0 +1,1 @@
+"""The mathematics: layers, losses, networks and optimisers, in NumPy alone."""
