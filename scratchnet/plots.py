@@ -185,8 +185,8 @@ def feature_maps(image, maps):
     return figure
 
 
-def degraded_digits(images):
-    """Show the first digits as they are and degraded: a row a degradation, a column a strength.
+def corrupted_digits(images):
+    """Show the first digits as they are and corrupted: a row a corruption, a column a strength.
 
     Args:
         images: {(name, strength): uint8 (N, 28, 28)}, first of all the clean ones.
@@ -209,18 +209,18 @@ def degraded_digits(images):
 
 
 def robustness(scores, names):
-    """Show accuracy over the strength of each degradation, a line a network.
+    """Show accuracy over the strength of each corruption, a line a network.
 
     Args:
         scores: {(name, strength): [accuracy of each network in [0, 1]]}, the clean ones first;
         names: of the networks.
     """
-    from scratchnet.degrade import DEGRADATIONS
+    from scratchnet.data.corruptions import CORRUPTIONS
 
     figure = Figure(figsize=(10, 6), layout="constrained")
     (_, clean), *_ = scores.items()
     for ax, (kind, (_, strengths, unit)) in zip(
-        figure.subplots(2, 3, sharey=True).flat, DEGRADATIONS.items(), strict=True
+        figure.subplots(2, 3, sharey=True).flat, CORRUPTIONS.items(), strict=True
     ):
         for i, name in enumerate(names):
             y = [100 * clean[i], *(100 * scores[kind, strength][i] for strength in strengths)]

@@ -1,8 +1,8 @@
 """How well trained networks read digits that are hard to read: `python -m scratchnet.robustness`.
 
-    test images ──degrade, by name and strength──> images ──every network──> accuracy
+    test images ──corrupt, by name and strength──> images ──every network──> accuracy
 
-Nothing is learned here. Every network sees the same degraded images, and sees them again whenever
+Nothing is learned here. Every network sees the same corrupted images, and sees them again whenever
 the command is repeated with the same seed.
 """
 
@@ -16,7 +16,7 @@ import threadpoolctl
 from tqdm import tqdm
 
 from scratchnet import cli, data
-from scratchnet.degrade import DEGRADATIONS, degrade
+from scratchnet.data.corruptions import CORRUPTIONS, corrupt
 from scratchnet.files import write_atomically
 from scratchnet.metrics import accuracy
 from scratchnet.recogniser import load_network
@@ -25,23 +25,23 @@ from scratchnet.train import evaluate
 CLEAN = ("clean", 0)
 
 
-def degraded(images, seed):
-    """Yield ((name, strength), images) for the clean images, then all thirty degraded ones.
+def corrupted(images, seed):
+    """Yield ((name, strength), images) for the clean images, then all thirty corrupted ones.
 
-    The five strengths of a degradation share their random numbers: what grows is the strength only.
+    The five strengths of a corruption share their random numbers: what grows is the strength only.
     """
     yield CLEAN, images
-    for i, (name, degradation) in enumerate(DEGRADATIONS.items()):
-        for strength in degradation.strengths:
+    for i, (name, corruption) in enumerate(CORRUPTIONS.items()):
+        for strength in corruption.strengths:
             rng = np.random.default_rng((seed, i))
-            yield (name, strength), degrade(images, name, strength, rng)
+            yield (name, strength), corrupt(images, name, strength, rng)
 
 
 def measure(networks, test, seed):
     """Return {(name, strength): [accuracy of each network]} on the test images."""
     scores = {}
-    total = 1 + sum(len(degradation.strengths) for degradation in DEGRADATIONS.values())
-    for key, images in tqdm(degraded(test.images, seed), total=total, leave=False, disable=None):
+    total = 1 + sum(len(corruption.strengths) for corruption in CORRUPTIONS.values())
+    for key, images in tqdm(corrupted(test.images, seed), total=total, leave=False, disable=None):
         x = data.to_unit_interval(images)  # (N,784)
         scores[key] = [
             accuracy(evaluate(network, x, test.labels)[1].argmax(axis=1), test.labels)
@@ -51,7 +51,7 @@ def measure(networks, test, seed):
 
 
 def print_table(scores, names):
-    """Print the accuracies: a row a degradation and strength, a column a network."""
+    """Print the accuracies: a row a corruption and strength, a column a network."""
     width = max(8, *map(len, names))
     print(f"\n{'':12}{'strength':>8}  " + "  ".join(f"{name:>{width}}" for name in names))
     before = None
@@ -94,8 +94,8 @@ def main(argv=None):
     from scratchnet import plots  # only here: importing matplotlib takes longer than `--help`
 
     first = np.array([np.flatnonzero(test.labels == digit)[0] for digit in set(test.labels)])
-    shown = dict(degraded(test.images[first], options.seed))
-    plots.save(plots.degraded_digits(shown), folder / "digits.png")
+    shown = dict(corrupted(test.images[first], options.seed))
+    plots.save(plots.corrupted_digits(shown), folder / "digits.png")
     plots.save(plots.robustness(scores, names), folder / "accuracy.png")
     print(f"files   accuracy.csv, accuracy.png, digits.png in {folder}")
 
@@ -104,7 +104,7 @@ def parse(argv):
     """Return the options of the command line."""
     parser = cli.Parser(
         prog="python -m scratchnet.robustness",
-        description="Measure trained networks on degraded test images.",
+        description="Measure trained networks on corrupted test images.",
         allow_abbrev=False,
     )
     option, whole = parser.add_argument, cli.whole_number
@@ -116,7 +116,7 @@ def parse(argv):
         metavar="RUN",
         help="folders of runs, or their model.safetensors",
     )
-    option("--seed", default=0, type=whole(0), help="of the degradations (default: 0)")
+    option("--seed", default=0, type=whole(0), help="of the corruptions (default: 0)")
     option("--threads", default=1, type=whole(1, cli.cores()), help="of the BLAS (default: 1)")
     option("--dataset", default="auto", choices=("auto", "mnist", "sample"), help="as in training")
     option("--data-dir", type=cli.path, metavar="DIR", help="as in training")

@@ -102,9 +102,9 @@ def fused(run, train):
 
 def augmented(images, seed, epoch):
     """Return the training images uint8 (N, 28, 28) as `--augment` has an epoch see them."""
-    from scratchnet import degrade  # only here: SciPy's filters take a while to import
+    from scratchnet.data import corruptions  # only here: SciPy's filters take a while to import
 
-    return degrade.augmented(images, seed=seed, epoch=epoch)
+    return corruptions.augmented(images, seed=seed, epoch=epoch)
 
 
 ENGINES = {"layered": layered, "fused": fused}
@@ -197,7 +197,7 @@ def introduce(run, train, validation):
         f"{len(dataset.test.labels):,} test images",
     )
     if options.augment:
-        print("        anew in each epoch: as they are, or degraded mildly in one of six ways")
+        print("        anew in each epoch: as they are, or corrupted mildly in one of six ways")
     print(f"net     {run.network}, float32, ReLU between")
     introduce_network(run.network)
     introduce_machine(run.options, run.folder)
@@ -300,7 +300,7 @@ def parse(argv, prog="python -m scratchnet.train"):
     option("--dataset", "auto: mnist, or else the sample", choices=("auto", "mnist", "sample"))
     option("--data-dir", "folder of the IDX files, gzipped or not", type=cli.path, metavar="DIR")
     option("--val-size", "images held out; default: 5,000 of MNIST", type=whole(0), metavar="N")
-    option("--augment", "degrade most images mildly, anew in each epoch", action="store_true")
+    option("--augment", "corrupt most images mildly, anew in each epoch", action="store_true")
     option("--log-interval", "batches between two losses shown", type=whole(1), metavar="N")
     option("--engine", "fused: an epoch in one compiled function", choices=ENGINES)
     option("--matmul", "kernel of the matrix products", metavar="NAME")

@@ -19,6 +19,14 @@ import pooch
 import pytest
 
 from scratchnet import data
+from scratchnet.data import idx
+from scratchnet.data.mnist import (
+    MNIST_SHA256,
+    TEST_IMAGES,
+    TEST_LABELS,
+    TRAIN_IMAGES,
+    TRAIN_LABELS,
+)
 from scratchnet.errors import DataError
 
 # A job that a script runs in the background ignores Ctrl-C; the runs under test shall not.
@@ -34,11 +42,11 @@ hypothesis.settings.load_profile("scratchnet")
 def write_idx_folder(folder, train, test, *, zipped=True):
     """Write two splits as the four files of MNIST."""
     for (images, labels), names in (
-        (train, (data.TRAIN_IMAGES, data.TRAIN_LABELS)),
-        (test, (data.TEST_IMAGES, data.TEST_LABELS)),
+        (train, (TRAIN_IMAGES, TRAIN_LABELS)),
+        (test, (TEST_IMAGES, TEST_LABELS)),
     ):
         for name, array in zip(names, (images, labels.astype(np.uint8)), strict=True):
-            content = data.encode_idx(array)
+            content = idx.encode_idx(array)
             path = folder / (name + (".gz" if zipped else ""))
             path.write_bytes(gzip.compress(content, mtime=0) if zipped else content)
     return folder
@@ -172,7 +180,7 @@ def mirror_server(digits_folder):
     url = f"http://127.0.0.1:{server.server_port}"
 
     def sums(unpack):
-        unpacked = {name: unpack(contents[f"{name}.gz"]) for name in data.MNIST_SHA256}
+        unpacked = {name: unpack(contents[f"{name}.gz"]) for name in MNIST_SHA256}
         return {name: hashlib.sha256(content).hexdigest() for name, content in unpacked.items()}
 
     server.constants = {

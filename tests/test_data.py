@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from scratchnet import data
+from scratchnet.data import idx, mnist
 from scratchnet.errors import DataError
 
 idx_arrays = st.sampled_from(
-    [np.dtype(d).newbyteorder("=") for d in data.IDX_DTYPES.values()]
+    [np.dtype(d).newbyteorder("=") for d in idx.IDX_DTYPES.values()]
 ).flatmap(
     lambda dtype: hnp.arrays(
         dtype, hnp.array_shapes(min_dims=0, max_dims=6, min_side=0, max_side=5)
@@ -25,27 +26,27 @@ idx_arrays = st.sampled_from(
 class TestDecodingIdx:
     @given(idx_arrays)
     def test_gives_back_every_array_of_any_type_rank_and_shape_bit_for_bit(self, array):
-        decoded = data.decode_idx(data.encode_idx(array))
+        decoded = idx.decode_idx(idx.encode_idx(array))
         assert decoded.dtype == array.dtype
         assert decoded.shape == array.shape
         assert decoded.tobytes() == array.tobytes()
 
     @given(idx_arrays, st.data())
     def test_refuses_a_file_that_is_cut_off_anywhere(self, array, draw):
-        content = data.encode_idx(array)
+        content = idx.encode_idx(array)
         length = draw.draw(st.integers(0, len(content) - 1))
         with pytest.raises(DataError):
-            data.decode_idx(content[:length])
+            idx.decode_idx(content[:length])
 
     @given(idx_arrays, st.binary(min_size=1, max_size=9))
     def test_refuses_bytes_behind_the_last_element(self, array, tail):
         with pytest.raises(DataError, match="follow"):
-            data.decode_idx(data.encode_idx(array) + tail)
+            idx.decode_idx(idx.encode_idx(array) + tail)
 
     @given(st.binary(max_size=64))
     def test_never_fails_on_any_bytes_but_with_its_own_error(self, content):
         with contextlib.suppress(DataError):
-            data.decode_idx(content)
+            idx.decode_idx(content)
 
 
 class TestScaling:
@@ -165,7 +166,7 @@ class TestAFolder:
         assert np.bincount(mnist.test.labels).tolist() == [
             *(980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009)
         ]
-        assert mnist.sha256 == data.MNIST_SHA256
+        assert mnist.sha256 == mnist.MNIST_SHA256
 
     @pytest.mark.parametrize("zipped", [True, False])
     @pytest.mark.parametrize("below", ["", "MNIST/raw"])
@@ -209,7 +210,7 @@ def cache(tmp_path, no_data_dir, monkeypatch):
 def mirror(mirror_server, monkeypatch):
     """The mirror of this machine in place of those of MNIST."""
     for name, value in mirror_server.constants.items():
-        monkeypatch.setattr(data, name, value)
+        monkeypatch.setattr(mnist, name, value)
     return mirror_server
 
 
@@ -217,19 +218,19 @@ class TestDownloading:
     def test_fetches_verifies_and_keeps_the_four_files(self, mirror, cache):
         assert data.load("mnist").name == "mnist"
         assert sorted(path.name for path in cache.iterdir()) == sorted(
-            f"{name}.gz" for name in data.MNIST_SHA256
+            f"{name}.gz" for name in mnist.MNIST_SHA256
         )
         mirror.answers = [500] * 100  # nothing is fetched a second time
         assert data.load("auto").origin == str(cache)
 
     def test_that_fails_leaves_the_good_files_that_were_there(self, mirror, cache, digits_folder):
         cache.mkdir()
-        for name in (data.TRAIN_IMAGES, data.TRAIN_LABELS, data.TEST_IMAGES):
+        for name in (mnist.TRAIN_IMAGES, mnist.TRAIN_LABELS, mnist.TEST_IMAGES):
             packed = (digits_folder / f"{name}.gz").read_bytes()
             (cache / name).write_bytes(gzip.decompress(packed))
         before = sorted(cache.iterdir())
         mirror.answers = [503] * 2
-        with pytest.raises(DataError, match=data.TEST_LABELS):
+        with pytest.raises(DataError, match=mnist.TEST_LABELS):
             data.load("mnist")
         assert sorted(cache.iterdir()) == before
         assert data.load("mnist").name == "mnist"  # only the missing one is fetched

@@ -45,7 +45,7 @@ def test_digits_are_counted_that_it_is_sure_of_by_what_it_takes_them_for(judge, 
     assert verdict.digits == [sure.count(digit) / len(p) for digit in range(10)]
 
 
-def test_real_digits_are_nearer_than_degraded_ones_and_one_digit_again_and_again_is_far(
+def test_real_digits_are_nearer_than_corrupted_ones_and_one_digit_again_and_again_is_far(
     judge, sample
 ):
     same, other = judge(sample.test.images), judge(sample.train.images)

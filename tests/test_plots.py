@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from scratchnet import plots
-from scratchnet.degrade import DEGRADATIONS
+from scratchnet.data.corruptions import CORRUPTIONS
 
 
 def drawn(figure):
@@ -140,11 +140,11 @@ def test_feature_maps_show_the_digit_and_a_row_of_maps_for_each_layer(sample):
     assert len(shown) == 1 + 16 + 3
 
 
-def test_degraded_digits_stand_beside_the_clean_one(sample):
+def test_corrupted_digits_stand_beside_the_clean_one(sample):
     clean = sample.test.images[::10]
     images = {("clean", 0): clean}
     images |= {(name, s): clean // s for name in ("dim", "dark") for s in (2, 3)}
-    figure = plots.degraded_digits(images)
+    figure = plots.corrupted_digits(images)
     shown = [ax.images[0].get_array() for ax in figure.axes]
     assert len(shown) == 2 * 3
     for row in (shown[:3], shown[3:]):
@@ -154,24 +154,24 @@ def test_degraded_digits_stand_beside_the_clean_one(sample):
     drawn(figure)
 
 
-def test_each_of_six_degradations_is_shown_on_another_digit(sample):
+def test_each_of_six_corruptions_is_shown_on_another_digit(sample):
     clean = sample.test.images[::100]  # one of each class
-    images = {("clean", 0): clean} | {(name, 1): clean for name in DEGRADATIONS}
-    figure = plots.degraded_digits(images)
+    images = {("clean", 0): clean} | {(name, 1): clean for name in CORRUPTIONS}
+    figure = plots.corrupted_digits(images)
     assert len({ax.images[0].get_array().tobytes() for ax in figure.axes[::2]}) == 6
 
 
 def test_robustness_draws_a_line_a_network_from_the_clean_accuracy_on():
     scores = {("clean", 0): [0.9, 0.8]} | {
         (name, s): [0.5 / (i + 1), 0.4]
-        for name, degradation in DEGRADATIONS.items()
-        for i, s in enumerate(degradation.strengths)
+        for name, corruption in CORRUPTIONS.items()
+        for i, s in enumerate(corruption.strengths)
     }
     figure = plots.robustness(scores, ["one", "two"])
-    assert [ax.get_title() for ax in figure.axes] == list(DEGRADATIONS)
-    for ax, degradation in zip(figure.axes, DEGRADATIONS.values(), strict=True):
+    assert [ax.get_title() for ax in figure.axes] == list(CORRUPTIONS)
+    for ax, corruption in zip(figure.axes, CORRUPTIONS.values(), strict=True):
         one, two = ax.lines
-        assert list(one.get_xdata()) == [0, *degradation.strengths]
+        assert list(one.get_xdata()) == [0, *corruption.strengths]
         assert list(one.get_ydata()) == pytest.approx([90, 50, 25, 50 / 3, 12.5, 10])
         assert list(two.get_ydata()) == pytest.approx([80, 40, 40, 40, 40, 40])
     drawn(figure)

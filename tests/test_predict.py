@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image, ImageOps
 
-from scratchnet import predict
-from scratchnet.data import to_unit_interval
+from scratchnet.data import digit_image, to_unit_interval
 from scratchnet.errors import DataError
 from scratchnet.nn.losses import softmax
 from scratchnet.recogniser import load_network
@@ -125,7 +124,9 @@ def clear_digits(sample, network):
 @pytest.mark.parametrize("export", LOSSLESS)
 def test_digits_exported_without_loss_are_read_as_their_originals_are(sample, network, export):
     originals = sample.test.images[::4]
-    prepared = [predict.prepare(LOSSLESS[export](Image.fromarray(image))) for image in originals]
+    prepared = [
+        digit_image.prepare(LOSSLESS[export](Image.fromarray(image))) for image in originals
+    ]
     assert (read(network, prepared) == read(network, originals)).all()
 
 
@@ -134,14 +135,14 @@ def test_clear_digits_of_any_size_and_colour_are_read_as_their_originals_are(
     clear_digits, network, export
 ):
     prepared = [
-        predict.prepare(RESAMPLED[export](Image.fromarray(image))) for image in clear_digits
+        digit_image.prepare(RESAMPLED[export](Image.fromarray(image))) for image in clear_digits
     ]
     assert (read(network, prepared) == read(network, clear_digits)).mean() >= 0.98
 
 
 def test_an_image_of_mnist_comes_out_bit_for_bit_as_it_went_in(sample):
     for image in sample.test.images:
-        assert (predict.prepare(Image.fromarray(image)) == image).all()
+        assert (digit_image.prepare(Image.fromarray(image)) == image).all()
 
 
 @given(
@@ -152,7 +153,7 @@ def test_any_picture_is_prepared_as_mnist_was_or_refused(pixels, mode):
     grey = Image.fromarray(pixels)
     image = in_16_bits(grey) if mode == "I;16" else grey.convert(mode)
     try:
-        prepared = predict.prepare(image)
+        prepared = digit_image.prepare(image)
     except DataError as error:
         assert "one colour" in str(error)  # noqa: PT017
         return
@@ -171,8 +172,8 @@ def test_where_on_the_paper_a_digit_stands_makes_no_difference(size, left, top, 
     digit[3:7, 4:12] = 200
     paper = np.zeros((size, size), np.uint8)
     paper[top + 1 : top + 31, left + 1 : left + 21] = digit
-    expected = predict.prepare(Image.fromarray(np.pad(digit, 1)))
-    prepared = predict.prepare(Image.fromarray(255 - paper if dark else paper))
+    expected = digit_image.prepare(Image.fromarray(np.pad(digit, 1)))
+    prepared = digit_image.prepare(Image.fromarray(255 - paper if dark else paper))
     assert (prepared == expected).all()
 
 
@@ -180,7 +181,7 @@ def test_where_on_the_paper_a_digit_stands_makes_no_difference(size, left, top, 
 @pytest.mark.parametrize("size", [(1, 1), (28, 28)])
 def test_an_image_of_one_colour_has_nothing_to_see(mode, size):
     with pytest.raises(DataError, match="nothing to see"):
-        predict.prepare(Image.new(mode, size))
+        digit_image.prepare(Image.new(mode, size))
 
 
 def test_a_photograph_that_was_taken_sideways_is_turned_upright(sample, tmp_path):
@@ -188,7 +189,7 @@ def test_a_photograph_that_was_taken_sideways_is_turned_upright(sample, tmp_path
     exif = Image.Exif()
     exif[0x0112] = 6  # to be shown turned by 90 degrees clockwise
     image.transpose(Image.Transpose.ROTATE_90).save(tmp_path / "sideways.png", exif=exif)
-    prepared = predict.prepare(predict.read_image(tmp_path / "sideways.png"))
+    prepared = digit_image.prepare(digit_image.read_image(tmp_path / "sideways.png"))
     assert (prepared == sample.test.images[150]).all()
 
 
@@ -196,8 +197,8 @@ def test_of_a_large_picture_as_much_is_looked_at_as_a_digit_needs(sample, monkey
     image = enlarged(Image.fromarray(sample.test.images[350]), (500, 500))
     reduced = image.copy()
     reduced.thumbnail((100, 100))
-    monkeypatch.setattr(predict, "LARGEST", 100)
-    assert (predict.prepare(image) == predict.prepare(reduced)).all()
+    monkeypatch.setattr(digit_image, "LARGEST", 100)
+    assert (digit_image.prepare(image) == digit_image.prepare(reduced)).all()
 
 
 @pytest.fixture
@@ -231,5 +232,5 @@ class TestTheCommand:
         show = tmp_path / "seen.png"
         run_module("scratchnet.predict", *digit_files, "--model", model, "--show", show)
         seen = np.asarray(Image.open(show))[4::8, 4::8]
-        expected = [predict.prepare(predict.read_image(path)) for path in digit_files]
+        expected = [digit_image.prepare(digit_image.read_image(path)) for path in digit_files]
         assert (seen == np.hstack(expected)).all()

@@ -1,4 +1,4 @@
-"""The command that measures trained networks on degraded digits."""
+"""The command that measures trained networks on corrupted digits."""
 
 import json
 
@@ -8,10 +8,10 @@ from conftest import rows_of, run_module
 from PIL import Image
 
 from scratchnet import data
-from scratchnet.degrade import DEGRADATIONS, degrade
+from scratchnet.data.corruptions import CORRUPTIONS, corrupt
 from scratchnet.recogniser import load_network
 
-ALL = [("clean", 0)] + [(name, s) for name, d in DEGRADATIONS.items() for s in d.strengths]
+ALL = [("clean", 0)] + [(name, s) for name, d in CORRUPTIONS.items() for s in d.strengths]
 
 
 def measure(folder, out, *models, **kwargs):
@@ -56,11 +56,11 @@ def test_the_clean_row_is_what_training_scored(measured, runs):
         assert float(table(measured[0])[0][str(run)]) == scored
 
 
-def test_every_network_is_scored_on_the_same_degraded_digits(measured, runs, digits_folder):
+def test_every_network_is_scored_on_the_same_corrupted_digits(measured, runs, digits_folder):
     test = data.load("auto", digits_folder).test
-    for kind, (name, degradation) in enumerate(DEGRADATIONS.items()):
-        strength = degradation.strengths[2]
-        images = degrade(test.images, name, strength, np.random.default_rng((0, kind)))
+    for kind, (name, corruption) in enumerate(CORRUPTIONS.items()):
+        strength = corruption.strengths[2]
+        images = corrupt(test.images, name, strength, np.random.default_rng((0, kind)))
         (row,) = (
             row
             for row in table(measured[0])

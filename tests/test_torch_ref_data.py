@@ -17,7 +17,7 @@ from torch_ref import data
 def random_digits(tmp_path, pack):
     """Write a small data set of IDX files into tmp_path; return the folder."""
     rng = np.random.default_rng(0)
-    for name in scratchnet.data.MNIST_SHA256:
+    for name in scratchnet.data.mnist.MNIST_SHA256:
         n = 50 if name.startswith("train") else 20
         array = rng.integers(256 if "images" in name else 10, size=(n, 28, 28), dtype=np.uint8)
         if "labels" in name:

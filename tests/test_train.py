@@ -17,7 +17,7 @@ from PIL import Image
 
 import scratchnet.train
 from scratchnet import MLP, SGD, checkpoint, data, softmax_cross_entropy
-from scratchnet.degrade import augmented
+from scratchnet.data.corruptions import augmented
 from scratchnet.errors import Stopped
 from scratchnet.kernels import LADDER
 from scratchnet.recogniser import BEFORE_THEM
@@ -305,7 +305,7 @@ class TestAnInterruptedRun:
             *("--data-dir", digits_folder, "--no-plots"),
         )
         assert resumed.returncode == 0, resumed.stderr
-        assert "degraded mildly" in resumed.stdout
+        assert "corrupted mildly" in resumed.stdout
         assert_same_weights(parts, whole)
         config = json.loads((parts / "config.json").read_text())["options"]
         assert (config["augment"], config["lr_decay"]) == (True, 0.5)

@@ -229,13 +229,13 @@ BUGS = (
     _bug(
         "The last, smaller batch is dropped",
         "mlp",
-        "data.py",
+        "data/batches.py",
         *(FIRSTS, "range(start * batch_size, len(x) - batch_size + 1, batch_size)"),
     ),
     _bug(
         "Batches are shuffled, but not what is in them",
         "mlp",
-        "data.py",
+        "data/batches.py",
         ORDER,
         "order = shuffled(-(-len(x) // batch_size), seed=seed, epoch=epoch)\n"
         "    order = (order[:, None] * batch_size + np.arange(batch_size)).ravel()\n"
@@ -244,27 +244,27 @@ BUGS = (
     _bug(
         "The same order in every epoch",
         "mlp",
-        "data.py",
+        "data/batches.py",
         *(ORDER, "order = shuffled(len(x), seed=seed, epoch=1)"),
     ),
     _bug(
         "Images are drawn with replacement",
         "mlp",
-        "data.py",
+        "data/batches.py",
         *(ORDER, "order = np.random.default_rng((seed, epoch)).integers(len(x), size=len(x))"),
     ),
     _bug(
         "Images are shuffled, labels are not",
         "mlp",
-        "data.py",
+        "data/batches.py",
         *("yield x[chosen], labels[chosen]", "yield x[chosen], labels[first : first + batch_size]"),
     ),
-    _bug("Pixels are left in 0..255", "mlp", "data.py", "x /= 255", "pass"),
-    _bug("Pixels are divided by 256", "mlp", "data.py", "x /= 255", "x /= 256"),
+    _bug("Pixels are left in 0..255", "mlp", "data/batches.py", "x /= 255", "pass"),
+    _bug("Pixels are divided by 256", "mlp", "data/batches.py", "x /= 255", "x /= 256"),
     _bug(
         "Images are read column by column",
         "mlp",
-        "data.py",
+        "data/batches.py",
         *(PIXELS, "x = images.swapaxes(1, 2).reshape("),
     ),
     _bug(

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 import scratchnet.data
+from scratchnet.data import idx, mnist
 
 try:
     import torchvision
@@ -51,7 +52,7 @@ def torchvision_folder(found):
     with TemporaryDirectory(prefix="scratchnet-") as root:
         raw = Path(root, "MNIST", "raw")
         raw.mkdir(parents=True)
-        for name in scratchnet.data.MNIST_SHA256:
+        for name in mnist.MNIST_SHA256:
             (raw / name).write_bytes(_idx_bytes(found, name))
         yield root
 
@@ -69,7 +70,7 @@ def batches(dataset, batch_size, *, seed, epoch, dtype=torch.float32):
 def _idx_bytes(found, name):
     """Return the unpacked bytes of one of the four files; the sample has none and gets them."""
     if found.name != "sample":
-        return scratchnet.data.read_file(scratchnet.data.find_file(Path(found.origin), name))
+        return idx.read_file(mnist.find_file(Path(found.origin), name))
     split = found.train if name.startswith("train") else found.test
     array = split.images if "images" in name else split.labels.astype(np.uint8)
-    return scratchnet.data.encode_idx(array)
+    return idx.encode_idx(array)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from conftest import run_module
 
-from scratchnet import data
+from scratchnet.data import mnist
 
 CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, PR_CAPBSET_DROP = 1, 2, 24
 
@@ -57,18 +57,18 @@ def train(folder, out, *options):
 def unpacked(folder):
     """{name: bytes} of the four IDX files of a folder, as they are unpacked."""
     return {
-        name: gzip.decompress((folder / f"{name}.gz").read_bytes()) for name in data.MNIST_SHA256
+        name: gzip.decompress((folder / f"{name}.gz").read_bytes()) for name in mnist.MNIST_SHA256
     }
 
 
 def with_constants(constants):
-    """The words before the options that train with other constants in scratchnet.data.
+    """The words before the options that train with other constants in scratchnet.data.mnist.
 
     Which mirrors there are, and what they should serve, is no option of the command.
     """
     program = (
-        "import json, sys; from scratchnet import cli, data, train;"
-        "vars(data).update(json.loads(sys.argv.pop(1))); cli.run(train.main)"
+        "import json, sys; from scratchnet import cli, train; from scratchnet.data import mnist;"
+        "vars(mnist).update(json.loads(sys.argv.pop(1))); cli.run(train.main)"
     )
     return [sys.executable, "-c", program, json.dumps(constants)]
 

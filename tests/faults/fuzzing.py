@@ -26,7 +26,8 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from scratchnet import MLP, checkpoint, data, predict
+from scratchnet import MLP, checkpoint, data
+from scratchnet.data import digit_image, idx
 from scratchnet.errors import CheckpointError, DataError
 
 OUTCOMES = SAME, OTHER, REFUSED, WRONG, CRASHED = (
@@ -76,17 +77,17 @@ def idx_files(rng):
     """Return [(bytes, judge)] of some good files of every type; judge(bytes) tells what happens."""
 
     def judge(content, original):
-        if data.encode_idx(data.decode_idx(content)) != content:
+        if idx.encode_idx(idx.decode_idx(content)) != content:
             return WRONG
         return SAME if content == original else OTHER
 
     shapes = ((), (3,), (2, 28, 28), (2, 2, 2, 2))
     arrays = [
         rng.integers(0, 100, shape).astype(dtype)
-        for dtype in data.IDX_DTYPES.values()
+        for dtype in idx.IDX_DTYPES.values()
         for shape in shapes
     ]
-    contents = [data.encode_idx(array) for array in arrays]
+    contents = [idx.encode_idx(array) for array in arrays]
     return [(content, partial(judge, original=content)) for content in contents]
 
 
@@ -113,7 +114,7 @@ def images(rng, folder):
 
     def judge(content, expected, otherwise):
         path.write_bytes(content)
-        prepared = predict.prepare(predict.read_image(path))
+        prepared = digit_image.prepare(digit_image.read_image(path))
         if (prepared.dtype, prepared.shape) != (np.uint8, (28, 28)) or prepared.max() < 254:
             return WRONG
         return SAME if (prepared == expected).all() else otherwise
@@ -123,7 +124,7 @@ def images(rng, folder):
         file = io.BytesIO()
         image = digit.convert(mode)
         image.save(file, format)
-        expected = predict.prepare(Image.open(io.BytesIO(file.getvalue())))
+        expected = digit_image.prepare(Image.open(io.BytesIO(file.getvalue())))
         otherwise = WRONG if format == "PNG" else OTHER
         good.append((file.getvalue(), partial(judge, expected=expected, otherwise=otherwise)))
     return good

@@ -19,6 +19,7 @@ import numpy as np
 from tqdm import tqdm
 
 from scratchnet import checkpoint, data
+from scratchnet.data import idx, mnist
 
 ROOT = Path(__file__).parents[2]
 COMMANDS = {
@@ -32,11 +33,11 @@ def write_digits(folder):
     """Write 200 training and 50 test digits of the sample as IDX files into the folder."""
     sample = data.load("sample")
     for split, step, names in (
-        (sample.train, 20, (data.TRAIN_IMAGES, data.TRAIN_LABELS)),
-        (sample.test, 20, (data.TEST_IMAGES, data.TEST_LABELS)),
+        (sample.train, 20, (mnist.TRAIN_IMAGES, mnist.TRAIN_LABELS)),
+        (sample.test, 20, (mnist.TEST_IMAGES, mnist.TEST_LABELS)),
     ):
         for name, array in zip(names, split, strict=True):
-            content = data.encode_idx(array[::step].astype(np.uint8))
+            content = idx.encode_idx(array[::step].astype(np.uint8))
             (folder / name).write_bytes(content)
 
 

@@ -18,8 +18,8 @@ from catalogue import (
 )
 from conftest import ROOT, run_module
 
-from scratchnet import data
-from scratchnet.data import TEST_IMAGES, TEST_LABELS, TRAIN_IMAGES, TRAIN_LABELS
+from scratchnet.data import mnist
+from scratchnet.data.mnist import TEST_IMAGES, TEST_LABELS, TRAIN_IMAGES, TRAIN_LABELS
 
 
 def header(type_code, *shape):
@@ -129,7 +129,7 @@ class Mirrored:
         return sorted(path.name for path in self.cache.iterdir()) if self.cache.exists() else []
 
 
-FOUR = sorted(f"{name}.gz" for name in data.MNIST_SHA256)
+FOUR = sorted(f"{name}.gz" for name in mnist.MNIST_SHA256)
 
 
 @pytest.fixture

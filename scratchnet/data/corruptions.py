@@ -1,6 +1,6 @@
 """Six ways to make a digit harder to read, each in five strengths.
 
-    images uint8 (N,28,28) ──degrade(name, strength)──> uint8 (N,28,28)
+    images uint8 (N,28,28) ──corrupt(name, strength)──> uint8 (N,28,28)
 
 The idea is that of ImageNet-C (Hendrycks & Dietterich, "Benchmarking neural network robustness to
 common corruptions and perturbations", 2019): a network is trained on clean images, and its accuracy
@@ -17,7 +17,7 @@ import numpy as np
 from scipy import ndimage
 
 
-class Degradation(NamedTuple):
+class Corruption(NamedTuple):
     """What is done to images, in which five strengths, and the unit of those."""
 
     apply: object  # (images float32 (N,28,28) in 0..255, strength, rng) -> the same, or beyond
@@ -56,13 +56,13 @@ def rotate(images, angle, rng):
     return turned
 
 
-def fade(images, share, rng):
+def reduce_contrast(images, share, rng):
     """Take away a share of the contrast: pixels move towards the mean of their image."""
     mean = images.mean(axis=(1, 2), keepdims=True)  # (N,1,1)
     return images + share * (mean - images)
 
 
-def hide(images, side, rng):
+def occlude(images, side, rng):
     """Black out a square of so many pixels a side, wherever it fits (DeVries & Taylor, 2017)."""
     tops, lefts = rng.integers(0, 28 - side + 1, (2, len(images)))  # (N,), (N,)
     hidden = images.copy()
@@ -71,37 +71,37 @@ def hide(images, side, rng):
     return hidden
 
 
-DEGRADATIONS = {
-    "noise": Degradation(noise, (0.1, 0.2, 0.35, 0.5, 0.7), "standard deviation, white = 1"),
-    "blur": Degradation(blur, (0.5, 1.0, 1.5, 2.0, 2.5), "standard deviation in pixels"),
-    "shift": Degradation(shift, (1, 2, 3, 4, 5), "pixels"),
-    "rotation": Degradation(rotate, (10, 20, 30, 40, 50), "degrees"),
-    "contrast": Degradation(fade, (0.3, 0.5, 0.7, 0.8, 0.9), "share taken away"),
-    "occlusion": Degradation(hide, (6, 9, 12, 14, 16), "pixels a side"),
+CORRUPTIONS = {
+    "noise": Corruption(noise, (0.1, 0.2, 0.35, 0.5, 0.7), "standard deviation, white = 1"),
+    "blur": Corruption(blur, (0.5, 1.0, 1.5, 2.0, 2.5), "standard deviation in pixels"),
+    "shift": Corruption(shift, (1, 2, 3, 4, 5), "pixels"),
+    "rotation": Corruption(rotate, (10, 20, 30, 40, 50), "degrees"),
+    "contrast": Corruption(reduce_contrast, (0.3, 0.5, 0.7, 0.8, 0.9), "share taken away"),
+    "occlusion": Corruption(occlude, (6, 9, 12, 14, 16), "pixels a side"),
 }
 MILD = 2  # strengths of each, from the weakest, that training sees
 
 
-def degrade(images, name, strength, rng):
-    """Return images uint8 (N, 28, 28) degraded; `strength` is in the unit of DEGRADATIONS[name]."""
-    degraded = DEGRADATIONS[name].apply(images.astype(np.float32), strength, rng)  # (N,28,28)
-    return np.rint(degraded.clip(0, 255)).astype(np.uint8)
+def corrupt(images, name, strength, rng):
+    """Return images uint8 (N, 28, 28) corrupted; `strength` is in the unit of CORRUPTIONS[name]."""
+    corrupted = CORRUPTIONS[name].apply(images.astype(np.float32), strength, rng)  # (N,28,28)
+    return np.rint(corrupted.clip(0, 255)).astype(np.uint8)
 
 
 def augmented(images, *, seed, epoch):
     """Return the training images (N, 28, 28) as an epoch sees them, by (seed, epoch) alone.
 
-    Each image is dealt one of 1 + 6 · MILD lots: to stay as it is, or a degradation and strength.
+    Each image is dealt one of 1 + 6 · MILD lots: to stay as it is, or a corruption and strength.
     """
     # The third word keeps this stream apart from those that shuffle and hold out.
     rng = np.random.default_rng((seed, epoch, 2))
     lots = [
         (name, strength)
-        for name, degradation in DEGRADATIONS.items()
-        for strength in degradation.strengths[:MILD]
+        for name, corruption in CORRUPTIONS.items()
+        for strength in corruption.strengths[:MILD]
     ]
     dealt = rng.integers(0, 1 + len(lots), len(images))  # (N,)
     seen = images.copy()
     for lot, (name, strength) in enumerate(lots, start=1):
-        seen[dealt == lot] = degrade(images[dealt == lot], name, strength, rng)
+        seen[dealt == lot] = corrupt(images[dealt == lot], name, strength, rng)
     return seen

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from scratchnet.degrade import DEGRADATIONS, MILD, augmented, degrade
+from scratchnet.data.corruptions import CORRUPTIONS, MILD, augmented, corrupt
 
-EACH = pytest.mark.parametrize("name", DEGRADATIONS)
+EACH = pytest.mark.parametrize("name", CORRUPTIONS)
 
 
-def degraded(images, name, strength, seed=0):
-    return degrade(images, name, strength, np.random.default_rng(seed))
+def corrupted(images, name, strength, seed=0):
+    return corrupt(images, name, strength, np.random.default_rng(seed))
 
 
 @pytest.fixture(scope="module")
@@ -20,14 +20,14 @@ def digits(sample):
 
 @EACH
 def test_strength_0_changes_nothing(digits, name):
-    assert (degraded(digits, name, 0) == digits).all()
+    assert (corrupted(digits, name, 0) == digits).all()
 
 
 @EACH
 def test_the_five_strengths_take_digits_further_and_further_away(digits, name):
     distances = []
-    for strength in DEGRADATIONS[name].strengths:
-        seen = degraded(digits, name, strength)
+    for strength in CORRUPTIONS[name].strengths:
+        seen = corrupted(digits, name, strength)
         assert seen.dtype == np.uint8
         distances.append(np.square(seen - digits.astype(float)).mean())
     assert len(distances) == 5
@@ -37,31 +37,31 @@ def test_the_five_strengths_take_digits_further_and_further_away(digits, name):
 @EACH
 def test_the_same_generator_gives_the_same_images_and_leaves_the_digits_alone(digits, name):
     before = digits.copy()
-    strength = DEGRADATIONS[name].strengths[-1]
-    assert (degraded(digits, name, strength) == degraded(digits, name, strength)).all()
+    strength = CORRUPTIONS[name].strengths[-1]
+    assert (corrupted(digits, name, strength) == corrupted(digits, name, strength)).all()
     assert (digits == before).all()
 
 
 @EACH
 def test_no_image_is_as_good_as_one(digits, name):
-    assert degraded(digits[:0], name, DEGRADATIONS[name].strengths[0]).shape == (0, 28, 28)
+    assert corrupted(digits[:0], name, CORRUPTIONS[name].strengths[0]).shape == (0, 28, 28)
 
 
 def test_noise_has_the_standard_deviation_it_names():
     grey = np.full((50, 28, 28), 128, np.uint8)
-    assert degraded(grey, "noise", 0.1).std() == pytest.approx(25.5, rel=0.02)
+    assert corrupted(grey, "noise", 0.1).std() == pytest.approx(25.5, rel=0.02)
 
 
 def test_blur_spreads_a_point_by_its_standard_deviation():
     point = np.zeros((1, 28, 28), np.uint8)
     point[0, 14, 14] = 255
-    blurred = degraded(point, "blur", 1.5)[0].astype(float)
+    blurred = corrupted(point, "blur", 1.5)[0].astype(float)
     spread = (blurred.sum(axis=1) * (np.arange(28) - 14) ** 2).sum() / blurred.sum()
     assert spread == pytest.approx(1.5**2, rel=0.1)
 
 
 def test_shift_moves_the_centre_of_each_digit_so_far_in_a_direction_of_its_own(digits):
-    moved = degraded(digits, "shift", 3)
+    moved = corrupted(digits, "shift", 3)
     ways = np.array(
         [
             np.subtract(ndimage.center_of_mass(after), ndimage.center_of_mass(before))
@@ -73,7 +73,7 @@ def test_shift_moves_the_centre_of_each_digit_so_far_in_a_direction_of_its_own(d
 
 
 def test_rotation_turns_some_digits_one_way_and_some_the_other(digits):
-    turned = degraded(digits, "rotation", 90)
+    turned = corrupted(digits, "rotation", 90)
     lefts = [
         (after == np.rot90(before)).all() for before, after in zip(digits, turned, strict=True)
     ]
@@ -85,14 +85,14 @@ def test_rotation_turns_some_digits_one_way_and_some_the_other(digits):
 
 
 def test_contrast_moves_every_pixel_that_share_of_the_way_to_the_mean(digits):
-    faded = degraded(digits, "contrast", 0.7)
+    faded = corrupted(digits, "contrast", 0.7)
     mean = digits.mean(axis=(1, 2), keepdims=True)
     assert np.abs(faded - (mean + 0.3 * (digits - mean))).max() <= 0.5 + 1e-4
 
 
 def test_occlusion_blacks_out_one_whole_square_in_each_image():
     white = np.full((50, 28, 28), 255, np.uint8)
-    hidden = degraded(white, "occlusion", 9) == 0
+    hidden = corrupted(white, "occlusion", 9) == 0
     assert (hidden.sum(axis=(1, 2)) == 81).all()
     assert (hidden.any(axis=1).sum(axis=1) == 9).all()
     assert (hidden.any(axis=2).sum(axis=1) == 9).all()
@@ -125,7 +125,7 @@ class TestAnAugmentedEpoch:
             used.add((name, strength))
             return images
 
-        monkeypatch.setattr("scratchnet.degrade.degrade", spy)
+        monkeypatch.setattr("scratchnet.data.corruptions.corrupt", spy)
         augmented(sample.train.images[:500], seed=0, epoch=1)
-        mild = {(name, s) for name, d in DEGRADATIONS.items() for s in d.strengths[:MILD]}
+        mild = {(name, s) for name, d in CORRUPTIONS.items() for s in d.strengths[:MILD]}
         assert used == mild

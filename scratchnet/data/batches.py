@@ -1,0 +1,68 @@
+"""From images to shuffled batches, and every key of a random generator.
+
+    uint8 (N,28,28) ──to_unit_interval──> float32 (N,784) in [0, 1]
+                    ──batches(seed, epoch)──> x (B,784), labels (B,)
+
+A draw is a pure function of its key: nothing depends on what was drawn before it, so a run resumes
+without any generator's state.
+
+In the comments: N images, B images in a batch.
+"""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Split(NamedTuple):
+    """Images uint8 (N, 28, 28), 0 for the background, and their labels int64 (N,), 0 to 9."""
+
+    images: np.ndarray
+    labels: np.ndarray
+
+
+def to_unit_interval(images, dtype=np.float32):
+    """Scale images uint8 (N, 28, 28) to (N, 784) in [0, 1], bit for bit as torchvision's ToTensor.
+
+    Computed in float32 whatever `dtype`, so that every precision starts from the same pixels.
+    """
+    x = images.reshape(len(images), math.prod(images.shape[1:]))  # (N,28,28) -> (N,784)
+    x = x.astype(np.float32)  # (N,784)
+    x /= 255  # in place: a second copy of the training set would cost 188 MB
+    return x.astype(dtype, copy=False)
+
+
+def hold_out(split, size, seed):
+    """Return (training, validation): `size` images drawn without replacement, by the seed alone.
+
+    Both keep the order of the file. ValueError unless at least one image is left to train on.
+    """
+    n = len(split.labels)
+    if not 0 <= size < n:
+        raise ValueError(f"{size:,} validation images cannot be held out of {n:,} training images")
+    held_out = np.zeros(n, bool)
+    # The third word keeps this stream apart from those of `batches`.
+    held_out[np.random.default_rng((seed, 0, 1)).permutation(n)[:size]] = True
+    return (
+        Split(split.images[~held_out], split.labels[~held_out]),
+        Split(split.images[held_out], split.labels[held_out]),
+    )
+
+
+def shuffled(n, *, seed, epoch):
+    """Return the numbers of n images in the order of an epoch, a pure function of the arguments."""
+    return np.random.default_rng((seed, epoch)).permutation(n)  # (N,)
+
+
+def batches(x, labels, batch_size, *, seed, epoch, start=0):
+    """Yield (x (B, 784), labels (B,)) once around the data, in an order all of its own.
+
+    A run that stopped after batch k goes on with `start=k`: the order depends on seed and epoch
+    alone, and no generator state needs saving. The last batch holds what is left, so every image is
+    seen once an epoch.
+    """
+    order = shuffled(len(x), seed=seed, epoch=epoch)  # (N,)
+    for first in range(start * batch_size, len(x), batch_size):
+        chosen = order[first : first + batch_size]  # (B,)
+        yield x[chosen], labels[chosen]
