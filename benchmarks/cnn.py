@@ -16,8 +16,8 @@ import threadpoolctl
 from benchmarks.harness import RESULTS, environment, save
 from benchmarks.lap import peak_of_training
 from scratchnet import SGD, data, softmax_cross_entropy
-from scratchnet.introduction import kernel
-from scratchnet.models import MODELS, RECIPES
+from scratchnet.cli.options import kernel
+from scratchnet.training.config import MODELS, RECIPES
 
 ROUNDS, IMAGES, BATCH = 7, 12_800, 32
 RECIPE = RECIPES["cnn"]

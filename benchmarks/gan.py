@@ -13,8 +13,8 @@ import threadpoolctl
 
 from benchmarks.harness import RESULTS, environment, save
 from scratchnet import GAN, Discriminator, Generator, data
+from scratchnet.cli.options import kernel
 from scratchnet.gan import DEFAULTS
-from scratchnet.introduction import kernel
 from scratchnet.kernels.adam import adam_update
 
 ROUNDS, IMAGES = 7, 12_800

@@ -17,8 +17,8 @@ import torch
 from numba import njit
 
 from benchmarks.harness import RESULTS, environment, save, spread, take_turns
-from scratchnet.kernels import LADDER, set_threads
-from scratchnet.kernels.registers import (
+from scratchnet.kernels import LADDER, get
+from scratchnet.kernels.register_tile import (
     ROWS,
     VECTOR_BYTES,
     VECTORS,
@@ -28,6 +28,7 @@ from scratchnet.kernels.registers import (
     store,
     zeros,
 )
+from scratchnet.kernels.threads import set_threads
 
 SQUARES = [64, 128, 256, 512, 1024, 2048]
 TOO_SLOW = 0.1  # seconds: a rung that takes longer for one product sits the larger ones out,
@@ -64,7 +65,10 @@ def products(dtype):
 
 def contenders(A, B):
     a, b = torch.from_numpy(A), torch.from_numpy(B)
-    rungs = {name: lambda matmul=matmul: matmul(A, B) for name, matmul in LADDER.items()}
+    rungs = {
+        name: lambda matmul=matmul: matmul(A, B)
+        for name, matmul in ((name, get(name)) for name in LADDER)
+    }
     return rungs | {"torch": lambda: torch.mm(a, b)}
 
 
@@ -118,7 +122,8 @@ def _total(numbers):
 FIRST_PRODUCT = """
 import sys, time
 import numpy as np
-from scratchnet.kernels import get, set_threads
+from scratchnet.kernels import get
+from scratchnet.kernels.threads import set_threads
 set_threads(1)
 A = np.ones((2, 2), np.float32)
 start = time.perf_counter()

@@ -15,8 +15,8 @@ import threadpoolctl
 from benchmarks.contenders import bare_numpy
 from benchmarks.harness import RESULTS, save
 from scratchnet import MLP, SGD, data
-from scratchnet.progress import GracefulStop, Progress
 from scratchnet.train import train_epoch
+from scratchnet.training.progress import GracefulStop, Progress
 
 ROUNDS = 15
 

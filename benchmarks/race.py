@@ -24,7 +24,8 @@ from benchmarks.contenders import CONTENDERS
 from benchmarks.harness import RESULTS, environment, save
 from benchmarks.lap import initial, order_of, settings
 from benchmarks.lines import count_lines
-from scratchnet import cli, data
+from scratchnet import data
+from scratchnet.cli.options import cores
 
 LIBRARIES = "torch", "torchvision", "scikit-learn", "jax", "jaxlib"
 REFERENCE = "numpy"
@@ -59,7 +60,7 @@ FULL = Plan(
     dataset="mnist",
     images=None,
     names=list(CONTENDERS),
-    threads=sorted({1, cli.cores()}),
+    threads=sorted({1, cores()}),
     rounds=5,
     epochs=1,
     goal=0.97,

@@ -10,14 +10,16 @@ import argparse
 import numpy as np
 import threadpoolctl
 
-from scratchnet import cli, data
+from scratchnet import data
+from scratchnet.cli import entry
+from scratchnet.cli.options import Parser, cores, kernel, nonempty_path, real_number, whole_number
+from scratchnet.cli.summary import introduce_data, introduce_machine, introduce_network
 from scratchnet.errors import CheckpointError, UsageError
-from scratchnet.gan_run import DuelProgress, GANRun, draw, load_gan
-from scratchnet.introduction import introduce_data, introduce_machine, introduce_network, kernel
 from scratchnet.nn.gan import GAN, Discriminator, Generator
-from scratchnet.progress import GracefulStop
-from scratchnet.recogniser import load_network
-from scratchnet.run import run_folder
+from scratchnet.training.classifier_run import load_network
+from scratchnet.training.gan_run import DuelProgress, GANRun, draw, load_gan
+from scratchnet.training.progress import GracefulStop
+from scratchnet.training.run import run_folder
 
 DEFAULTS = {
     "epochs": 30,
@@ -86,7 +88,7 @@ def fit(run, images):
 
 
 def main(argv=None):
-    """Run the command; the errors it raises are those that `cli.run` knows."""
+    """Run the command; the errors it raises are those that `cli.entry.run` knows."""
     given = parse(argv)
     if "resume" in given and given.get("dry_run"):
         raise UsageError("--dry-run begins anew; it takes no --resume")
@@ -166,7 +168,7 @@ def finish(run):
 
 def parse(argv):
     """Return the options that stand on the command line, and only those."""
-    parser = cli.Parser(
+    parser = Parser(
         prog="python -m scratchnet.gan",
         description="Train a generator of digits against a discriminator, on MNIST.",
         argument_default=argparse.SUPPRESS,
@@ -179,7 +181,7 @@ def parse(argv):
         shown = "" if default is None or default is False else f" (default: {words})"
         parser.add_argument(flag, help=help + shown, **kwargs)
 
-    whole, rate = cli.whole_number, cli.real_number(0, exclusive=True)
+    whole, rate = whole_number, real_number(0, exclusive=True)
     width = {"type": whole(1, 1_000_000), "metavar": "N"}
     option("--epochs", "times around the training images", type=whole(1), metavar="N")
     option("--batch-size", "real images in a batch, and fakes", type=whole(1), metavar="N")
@@ -190,16 +192,20 @@ def parse(argv):
     option("--noise", "numbers that a digit is made from", **width)
     option("--seed", "of the weights, the order and the noise", type=whole(0))
     option("--dataset", "auto: mnist, or else the sample", choices=("auto", "mnist", "sample"))
-    option("--data-dir", "folder of the IDX files, gzipped or not", type=cli.path, metavar="DIR")
-    option("--judge", "trained recogniser that judges the digits", type=cli.path, metavar="RUN")
+    option(
+        "--data-dir", "folder of the IDX files, gzipped or not", type=nonempty_path, metavar="DIR"
+    )
+    option(
+        "--judge", "trained recogniser that judges the digits", type=nonempty_path, metavar="RUN"
+    )
     option("--log-interval", "batches between two losses shown", type=whole(1), metavar="N")
     option("--matmul", "kernel of the matrix products", metavar="NAME")
-    option("--threads", "threads of the matrix products", type=whole(1, cli.cores()), metavar="N")
-    option("--out", "folder of the run; default: runs/DATE-TIME", type=cli.path, metavar="DIR")
-    option("--resume", "go on from a model.safetensors", type=cli.path, metavar="FILE")
+    option("--threads", "threads of the matrix products", type=whole(1, cores()), metavar="N")
+    option("--out", "folder of the run; default: runs/DATE-TIME", type=nonempty_path, metavar="DIR")
+    option("--resume", "go on from a model.safetensors", type=nonempty_path, metavar="FILE")
     option("--dry-run", "one batch, to see that all works; leaves no file", action="store_true")
     return vars(parser.parse_args(argv))
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    entry.run(main)

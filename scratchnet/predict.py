@@ -11,29 +11,30 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from scratchnet import cli
+from scratchnet.cli import entry
+from scratchnet.cli.options import Parser, nonempty_path
 from scratchnet.data import to_unit_interval
 from scratchnet.data.digit_image import prepare, read_image
 from scratchnet.errors import DataError, UsageError
 from scratchnet.files import write_atomically
 from scratchnet.nn.losses import softmax
-from scratchnet.recogniser import load_network
+from scratchnet.training.classifier_run import load_network
 
 
 def main(argv=None):
     """Run the command; DataError at the end if an image could not be read."""
-    parser = cli.Parser(
+    parser = Parser(
         prog="python -m scratchnet.predict",
         description="Tell the digit in each image, and how sure the network is.",
         allow_abbrev=False,
     )
     parser.add_argument("images", nargs="+", metavar="IMAGE", help="a PNG or JPEG of one digit")
     parser.add_argument(
-        "--model", required=True, type=cli.path, metavar="FILE", help="a model.safetensors"
+        "--model", required=True, type=nonempty_path, metavar="FILE", help="a model.safetensors"
     )
     parser.add_argument("--json", action="store_true", help="print JSON, with all probabilities")
     parser.add_argument(
-        "--show", type=cli.path, metavar="FILE", help="save what the network saw, as a PNG"
+        "--show", type=nonempty_path, metavar="FILE", help="save what the network saw, as a PNG"
     )
     options = parser.parse_args(argv)
     if options.show:
@@ -89,4 +90,4 @@ def save_seen(images, path):
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    entry.run(main)

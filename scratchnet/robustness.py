@@ -15,12 +15,13 @@ import numpy as np
 import threadpoolctl
 from tqdm import tqdm
 
-from scratchnet import cli, data
+from scratchnet import data
+from scratchnet.cli import entry
+from scratchnet.cli.options import Parser, cores, nonempty_path, whole_number
 from scratchnet.data.corruptions import CORRUPTIONS, corrupt
+from scratchnet.evaluation.metrics import accuracy, evaluate
 from scratchnet.files import write_atomically
-from scratchnet.metrics import accuracy
-from scratchnet.recogniser import load_network
-from scratchnet.train import evaluate
+from scratchnet.training.classifier_run import load_network
 
 CLEAN = ("clean", 0)
 
@@ -72,7 +73,7 @@ def write_table(scores, names, path):
 
 
 def main(argv=None):
-    """Run the command; the errors it raises are those that `cli.run` knows."""
+    """Run the command; the errors it raises are those that `cli.entry.run` knows."""
     options = parse(argv)
     dataset = data.load(options.dataset, options.data_dir)
     networks = {name: load_network(name, dataset) for name in options.model}
@@ -91,7 +92,9 @@ def main(argv=None):
     print_table(scores, names)
     write_table(scores, names, folder / "accuracy.csv")
 
-    from scratchnet import plots  # only here: importing matplotlib takes longer than `--help`
+    from scratchnet.evaluation import (
+        plots,  # only here: importing matplotlib takes longer than `--help`
+    )
 
     first = np.array([np.flatnonzero(test.labels == digit)[0] for digit in set(test.labels)])
     shown = dict(corrupted(test.images[first], options.seed))
@@ -102,28 +105,28 @@ def main(argv=None):
 
 def parse(argv):
     """Return the options of the command line."""
-    parser = cli.Parser(
+    parser = Parser(
         prog="python -m scratchnet.robustness",
         description="Measure trained networks on corrupted test images.",
         allow_abbrev=False,
     )
-    option, whole = parser.add_argument, cli.whole_number
+    option, whole = parser.add_argument, whole_number
     option(
         "--model",
         required=True,
         nargs="+",
-        type=cli.path,
+        type=nonempty_path,
         metavar="RUN",
         help="folders of runs, or their model.safetensors",
     )
     option("--seed", default=0, type=whole(0), help="of the corruptions (default: 0)")
-    option("--threads", default=1, type=whole(1, cli.cores()), help="of the BLAS (default: 1)")
+    option("--threads", default=1, type=whole(1, cores()), help="of the BLAS (default: 1)")
     option("--dataset", default="auto", choices=("auto", "mnist", "sample"), help="as in training")
-    option("--data-dir", type=cli.path, metavar="DIR", help="as in training")
+    option("--data-dir", type=nonempty_path, metavar="DIR", help="as in training")
     option(
         "--out",
         default=f"runs/robustness-{time.strftime('%Y-%m-%d-%H%M%S')}",
-        type=cli.path,
+        type=nonempty_path,
         metavar="DIR",
         help="folder of the files (default: runs/robustness-DATE-TIME)",
     )
@@ -131,4 +134,4 @@ def parse(argv):
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    entry.run(main)

@@ -1,7 +1,7 @@
 """Ctrl-C and SIGTERM where an exception would be lost: they end a command here and now.
 
 That is while the libraries are imported, so this is imported before all else, and while LLVM
-compiles, as it calls back into Python. At all other times `cli.run` answers. Only a command's own
+compiles, as it calls back into Python. At all other times `cli.entry` answers. Only a command's own
 process is meant: a library leaves the signals of its users alone.
 """
 
@@ -15,7 +15,7 @@ from itertools import pairwise
 COMMANDS = ("scratchnet.", "torch_ref.")
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
-# Whether this process is a command's; `cli.run` says so, too.
+# Whether this process is a command's; `cli.entry.run` says so, too.
 in_command = any(
     flag == "-m" and module.startswith(COMMANDS) for flag, module in pairwise(sys.orig_argv)
 )

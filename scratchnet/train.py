@@ -7,27 +7,22 @@ options, keeps the books and tells what is going on.
 
 import argparse
 import json
-import math
 
 import numpy as np
 import threadpoolctl
 
-from scratchnet import cli, data
-from scratchnet.errors import NumericError, UsageError
-from scratchnet.introduction import (
-    introduce_data,
-    introduce_machine,
-    introduce_network,
-    kernel,
-    library,
-)
-from scratchnet.metrics import accuracy, confusion_matrix
-from scratchnet.models import MODELS, RECIPES
-from scratchnet.nn.losses import softmax, softmax_cross_entropy
+from scratchnet import data
+from scratchnet.cli import entry
+from scratchnet.cli.options import Parser, cores, kernel, nonempty_path, real_number, whole_number
+from scratchnet.cli.summary import introduce_data, introduce_machine, introduce_network, library
+from scratchnet.errors import UsageError
+from scratchnet.evaluation.metrics import accuracy, confusion_matrix, evaluate
+from scratchnet.nn.losses import softmax_cross_entropy
 from scratchnet.nn.optim import SGD
-from scratchnet.progress import GracefulStop, Progress
-from scratchnet.recogniser import RecogniserRun, load_recogniser
-from scratchnet.run import run_folder
+from scratchnet.training.classifier_run import RecogniserRun, load_recogniser, split
+from scratchnet.training.config import MODELS, RECIPES
+from scratchnet.training.progress import GracefulStop, Progress
+from scratchnet.training.run import run_folder
 
 DEFAULTS = {
     "model": "mlp",
@@ -110,21 +105,6 @@ def augmented(images, seed, epoch):
 ENGINES = {"layered": layered, "fused": fused}
 
 
-def evaluate(network, x, labels):
-    """Return the mean loss and the probabilities (N, 10) for x (N, 784) and labels (N,).
-
-    Raises:
-        NumericError: the loss is not finite.
-    """
-    with np.errstate(over="ignore", invalid="ignore"):  # the error below says it
-        chunks = [network.forward(x[i : i + 1000]) for i in range(0, len(x), 1000)]
-        logits = np.concatenate(chunks)  # (N,10)
-        loss, _ = softmax_cross_entropy(logits, labels)
-    if not math.isfinite(loss):
-        raise NumericError(f"the loss on {len(x):,} images not trained on is {loss}")
-    return float(loss), softmax(logits)
-
-
 def fit(run, train, validation):
     """Train to the last epoch; a row of history and a checkpoint after each.
 
@@ -157,7 +137,7 @@ def fit(run, train, validation):
 
 
 def main(argv=None):
-    """Run the command; the errors it raises are those that `cli.run` knows."""
+    """Run the command; the errors it raises are those that `cli.entry.run` knows."""
     given = parse(argv)
     if "config" in given:
         given = read_config(given["config"]) | given
@@ -221,23 +201,6 @@ def finish(run, train):
     run.list_files()
 
 
-def split(dataset, options):
-    """Return (training, validation); a `val_size` of None is settled here.
-
-    MNIST can spare one image in twelve, 5,000 in all; the sample, with its 4,000, only 100.
-    """
-    if options.val_size is None:
-        options.val_size = 100 if dataset.name == "sample" else len(dataset.train.labels) // 12
-    try:
-        train, validation = data.hold_out(dataset.train, options.val_size, options.seed)
-    except ValueError as error:
-        raise UsageError(f"--val-size: {error}") from error
-    if options.dry_run:
-        options.epochs = 1
-        train = data.Split(train.images[: options.batch_size], train.labels[: options.batch_size])
-    return train, validation
-
-
 def read_config(path):
     """Return the options in a JSON file such as {"lr": 0.05, "hidden": [512, 256]}.
 
@@ -271,7 +234,7 @@ def read_config(path):
 
 def parse(argv, prog="python -m scratchnet.train"):
     """Return the options that stand on the command line, and only those."""
-    parser = cli.Parser(
+    parser = Parser(
         prog=prog,
         description="Train a network written by hand in NumPy on MNIST.",
         argument_default=argparse.SUPPRESS,
@@ -286,7 +249,7 @@ def parse(argv, prog="python -m scratchnet.train"):
         shown = "" if default is None or default is False else f" (default: {default})"
         parser.add_argument(flag, help=help + shown, **kwargs)
 
-    whole, real = cli.whole_number, cli.real_number
+    whole, real = whole_number, real_number
     option("--model", "mlp: a multilayer perceptron; cnn: convolutional", choices=MODELS)
     option("--epochs", "times around the training images", type=whole(1), metavar="N")
     option("--batch-size", "images in a batch", type=whole(1), metavar="N")
@@ -298,16 +261,18 @@ def parse(argv, prog="python -m scratchnet.train"):
     option("--hidden", "widths of the hidden dense layers", type=width, nargs="*", metavar="N")
     option("--seed", "of the weights, the split and the order", type=whole(0))
     option("--dataset", "auto: mnist, or else the sample", choices=("auto", "mnist", "sample"))
-    option("--data-dir", "folder of the IDX files, gzipped or not", type=cli.path, metavar="DIR")
+    option(
+        "--data-dir", "folder of the IDX files, gzipped or not", type=nonempty_path, metavar="DIR"
+    )
     option("--val-size", "images held out; default: 5,000 of MNIST", type=whole(0), metavar="N")
     option("--augment", "corrupt most images mildly, anew in each epoch", action="store_true")
     option("--log-interval", "batches between two losses shown", type=whole(1), metavar="N")
     option("--engine", "fused: an epoch in one compiled function", choices=ENGINES)
     option("--matmul", "kernel of the matrix products", metavar="NAME")
-    option("--threads", "threads of the matrix products", type=whole(1, cli.cores()), metavar="N")
-    option("--out", "folder of the run; default: runs/DATE-TIME", type=cli.path, metavar="DIR")
-    option("--config", "JSON of options; the command line wins", type=cli.path, metavar="FILE")
-    option("--resume", "go on from a model.safetensors", type=cli.path, metavar="FILE")
+    option("--threads", "threads of the matrix products", type=whole(1, cores()), metavar="N")
+    option("--out", "folder of the run; default: runs/DATE-TIME", type=nonempty_path, metavar="DIR")
+    option("--config", "JSON of options; the command line wins", type=nonempty_path, metavar="FILE")
+    option("--resume", "go on from a model.safetensors", type=nonempty_path, metavar="FILE")
     option("--no-plots", "draw no figures", action="store_true")
     option("--dry-run", "one batch, to see that all works; leaves no file", action="store_true")
     return vars(parser.parse_args(argv))
@@ -318,4 +283,4 @@ def _words(default):
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    entry.run(main)

@@ -26,13 +26,16 @@ from pathlib import Path
 import numpy as np
 import threadpoolctl
 
-from scratchnet import cli, data
+from scratchnet import data
+from scratchnet.cli import entry
+from scratchnet.cli.options import Parser, nonempty_path, real_number, whole_number
 from scratchnet.errors import EXIT_CODES, NumericError, Stopped, UsageError
+from scratchnet.evaluation.metrics import accuracy, evaluate
 from scratchnet.files import write_atomically
-from scratchnet.metrics import accuracy
 from scratchnet.nn.network import MLP
 from scratchnet.nn.optim import SGD
-from scratchnet.train import DEFAULTS, evaluate, split
+from scratchnet.train import DEFAULTS
+from scratchnet.training.classifier_run import split
 
 RESULT = ("number", "state", "validation_accuracy", "epochs", "seconds", "process")
 
@@ -91,7 +94,7 @@ def train_and_validate(trial, options, train, validation):
 
 def work(options, dataset, train, validation):
     """Do trials of the study until `options.trials` are done, by whomever; return the study."""
-    from scratchnet.trials import Worker, open_study, reachable
+    from scratchnet.training.study import Worker, open_study, reachable
 
     with threadpoolctl.threadpool_limits(1, "blas"), reachable(options.storage):
         study = open_study(options.storage, study_name(dataset, options))
@@ -164,7 +167,7 @@ def write_results(study, options):
     from optuna.importance import get_param_importances
     from optuna.trial import FixedTrial
 
-    from scratchnet import plots
+    from scratchnet.evaluation import plots
 
     folder = Path(options.out)
     trials = [row(trial) for trial in study.get_trials(deepcopy=False) if trial.state.is_finished()]
@@ -192,12 +195,12 @@ def write_results(study, options):
 
 
 def main(argv=None):
-    """Run the command; the errors it raises are those that `cli.run` knows."""
+    """Run the command; the errors it raises are those that `cli.entry.run` knows."""
     options = parse(argv)
     try:
         import optuna
 
-        from scratchnet.trials import reachable, shown
+        from scratchnet.training.study import reachable, shown
     except ImportError as error:
         raise OSError('the search needs Optuna: pip install "scratchnet[tune]"') from error
     dataset, train, validation = prepare(options)
@@ -244,12 +247,12 @@ def main(argv=None):
 
 def parse(argv):
     """Return the options of the command line."""
-    parser = cli.Parser(
+    parser = Parser(
         prog="python -m scratchnet.tune",
         description="Search for the network and the training that read most validation images.",
         allow_abbrev=False,
     )
-    whole = cli.whole_number
+    whole = whole_number
 
     def option(flag, help, default, **kwargs):
         shown = "" if default is None else f" (default: {default})"
@@ -258,18 +261,18 @@ def parse(argv):
     option("--trials", "done in the end, by all processes", 40, type=whole(1), metavar="N")
     option("--epochs", "of each trial", 15, type=whole(1), metavar="N")
     option("--jobs", "processes at work", 2, type=whole(1), metavar="N")
-    option("--storage", "URL of a database or a file, for many machines", None, type=cli.path)
-    option("--patience", "seconds until a trial is given up", 120, type=cli.real_number(1))
+    option("--storage", "URL of a database or a file, for many machines", None, type=nonempty_path)
+    option("--patience", "seconds until a trial is given up", 120, type=real_number(1))
     default = f"runs/tune-{time.strftime('%Y-%m-%d-%H%M%S')}"
-    option("--out", "folder of the files", default, type=cli.path, metavar="DIR")
+    option("--out", "folder of the files", default, type=nonempty_path, metavar="DIR")
     for name in ("seed", "val_size"):
         option(f"--{name.replace('_', '-')}", "as in training", DEFAULTS[name], type=whole(0))
     option("--dataset", "as in training", "auto", choices=("auto", "mnist", "sample"))
-    option("--data-dir", "as in training", None, type=cli.path, metavar="DIR")
+    option("--data-dir", "as in training", None, type=nonempty_path, metavar="DIR")
     options = parser.parse_args(argv)
     options.dry_run, options.batch_size = False, None  # `split` asks
     return options
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    entry.run(main)

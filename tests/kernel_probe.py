@@ -9,14 +9,15 @@ import threading
 import numpy as np
 from kernel_checks import DTYPES, as_view, assert_product, numbers
 
-from scratchnet.kernels import LADDER, get, set_threads
+from scratchnet.kernels import LADDER, get
+from scratchnet.kernels.threads import set_threads
 
 PROT_NONE = 0
 SHAPES = [(0, 3, 2), (3, 0, 2), (1, 1, 1), (7, 13, 17), (33, 65, 10), (37, 300, 131), (70, 31, 100)]
 
 
 def vector_bytes():
-    from scratchnet.kernels.registers import VECTOR_BYTES
+    from scratchnet.kernels.register_tile import VECTOR_BYTES
 
     print("vectors of", VECTOR_BYTES, "bytes")
 

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from scratchnet import checkpoint
 from scratchnet.errors import CheckpointError
 from scratchnet.files import write_atomically
+from scratchnet.training import checkpoint
 
 STATE = {"config": {"hidden": [3]}, "epoch": 2, "under_way": {"batch": 7}}
 

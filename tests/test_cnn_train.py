@@ -10,7 +10,7 @@ from PIL import Image
 from test_train import assert_same_weights, interrupt, train
 
 from scratchnet.errors import CheckpointError
-from scratchnet.recogniser import load_network
+from scratchnet.training.classifier_run import load_network
 
 OPTIONS = ("--model", "cnn", "--epochs", 2, "--batch-size", 9)
 

@@ -10,7 +10,8 @@ from torch.nn import functional as F
 
 from scratchnet import CNN, SGD, Conv2d, Flatten, Linear, MaxPool2d, ReLU, softmax_cross_entropy
 from scratchnet.data import to_unit_interval
-from scratchnet.kernels import direct, get, images, set_threads
+from scratchnet.kernels import conv_ops, get, implicit_gemm
+from scratchnet.kernels.threads import set_threads
 from scratchnet.nn.conv import NUMPY_OPS, fold, unfold
 from torch_ref import gradcheck
 
@@ -19,10 +20,10 @@ def rng(seed=0):
     return np.random.default_rng(seed)
 
 
-both_ops = pytest.mark.parametrize("ops", [NUMPY_OPS, images], ids=["plain", "compiled"])
+both_ops = pytest.mark.parametrize("ops", [NUMPY_OPS, conv_ops], ids=["plain", "compiled"])
 every_way = pytest.mark.parametrize(
     "way",
-    [{}, {"ops": images}, {"ops": images, "matmul": get("simd")}],
+    [{}, {"ops": conv_ops}, {"ops": conv_ops, "matmul": get("simd")}],
     ids=["plain", "compiled", "direct"],
 )
 
@@ -70,7 +71,7 @@ class TestUnfolding:
             patches.transpose(5, 0, 1, 2, 3, 4).reshape(theirs.shape), theirs
         )
 
-    @pytest.mark.parametrize("fold", [fold, images.fold], ids=["plain", "compiled"])
+    @pytest.mark.parametrize("fold", [fold, conv_ops.fold], ids=["plain", "compiled"])
     @given(cases(), st.integers(0, 2**32))
     def test_and_folding_are_each_others_transpose(self, fold, case, seed):
         x, size, stride, padding = case
@@ -243,9 +244,9 @@ class TestCompiledMoves:
     @pytest.mark.parametrize("dtype", [np.float16, np.int64, np.longdouble])
     def test_refuse_other_dtypes(self, dtype):
         with pytest.raises(ValueError, match="float32 or float64"):
-            images.max_pool(np.zeros((1, 1, 2, 2), dtype), 2, 2)
+            conv_ops.max_pool(np.zeros((1, 1, 2, 2), dtype), 2, 2)
         with pytest.raises(ValueError, match="float32 or float64"):
-            images.fold(np.zeros((1, 2, 2, 1, 1, 1), dtype), (1, 1, 2, 2), 1, 0)
+            conv_ops.fold(np.zeros((1, 2, 2, 1, 1, 1), dtype), (1, 1, 2, 2), 1, 0)
 
     def test_refuse_shapes_that_do_not_fit(self):
         for patches, shape in (
@@ -253,12 +254,12 @@ class TestCompiledMoves:
             ((1, 3, 3, 0, 0, 1), (1, 1, 2, 2)),
         ):
             with pytest.raises(ValueError, match="do not come from images"):
-                images.fold(np.zeros(patches), shape, 1, 0)
+                conv_ops.fold(np.zeros(patches), shape, 1, 0)
         with pytest.raises(ValueError, match="no window of 3 by 3"):
-            images.max_pool(np.zeros((1, 1, 2, 5)), 3, 1)
+            conv_ops.max_pool(np.zeros((1, 1, 2, 5)), 3, 1)
         x, small = np.zeros((1, 1, 4, 4)), np.zeros((1, 1, 3, 3))
         with pytest.raises(ValueError, match="do not come from images"):
-            images.max_pool_backward(small, small.astype(np.uint16), x, 2, 2)
+            conv_ops.max_pool_backward(small, small.astype(np.uint16), x, 2, 2)
 
 
 class TestDirectConvolution:
@@ -276,13 +277,14 @@ class TestDirectConvolution:
         W = rng(1).integers(-8, 9, (n_out, n_in, size, size)).astype(dtype)
         x = rng(2).integers(-8, 9, (images, n_in, pixels, pixels)).astype(dtype)
         y, patches = NUMPY_OPS.conv2d(W, x, stride, 1, np.matmul)
-        direct_y, view = direct.conv2d(W, x, stride, 1)
+        direct_y, view = implicit_gemm.conv2d(W, x, stride, 1)
         np.testing.assert_array_equal(direct_y, y)
         np.testing.assert_array_equal(
-            direct.conv2d_weight(view, y % 8), NUMPY_OPS.conv2d_weight(patches, y % 8, np.matmul)
+            implicit_gemm.conv2d_weight(view, y % 8),
+            NUMPY_OPS.conv2d_weight(patches, y % 8, np.matmul),
         )
         np.testing.assert_array_equal(
-            direct.conv2d_input(W, y % 8, x.shape, stride, 1),
+            implicit_gemm.conv2d_input(W, y % 8, x.shape, stride, 1),
             NUMPY_OPS.conv2d_input(W, y % 8, x.shape, stride, 1, np.matmul),
         )
 
@@ -292,31 +294,34 @@ class TestDirectConvolution:
         found = []
         for threads in range(1, numba.config.NUMBA_NUM_THREADS + 1):
             set_threads(threads)
-            y, view = direct.conv2d(W, x, 1, 2)
-            dW, dx = direct.conv2d_weight(view, y), direct.conv2d_input(W, y, x.shape, 1, 2)
+            y, view = implicit_gemm.conv2d(W, x, 1, 2)
+            dW, dx = (
+                implicit_gemm.conv2d_weight(view, y),
+                implicit_gemm.conv2d_input(W, y, x.shape, 1, 2),
+            )
             found.append([array.tobytes() for array in (y, dW, dx)])
         assert all(bits == found[0] for bits in found)
 
     def test_refuses_what_does_not_fit(self):
         W, x = np.ones((2, 3, 2, 2)), np.ones((1, 3, 4, 4))
-        _, patches = direct.conv2d(W, x, 1, 0)
+        _, patches = implicit_gemm.conv2d(W, x, 1, 0)
         with pytest.raises(ValueError, match="does not fit"):
-            direct.conv2d(W[:, :2], x, 1, 0)
+            implicit_gemm.conv2d(W[:, :2], x, 1, 0)
         with pytest.raises(ValueError, match="does not fit"):
-            direct.conv2d(W.astype(np.float32), x, 1, 0)
+            implicit_gemm.conv2d(W.astype(np.float32), x, 1, 0)
         with pytest.raises(ValueError, match="does not fit"):
-            direct.conv2d_weight(patches, np.ones((2, 3, 2, 1)))
+            implicit_gemm.conv2d_weight(patches, np.ones((2, 3, 2, 1)))
         with pytest.raises(ValueError, match="does not fit"):
-            direct.conv2d_weight(patches.swapaxes(3, 5), np.ones((2, 1, 3, 3)))
+            implicit_gemm.conv2d_weight(patches.swapaxes(3, 5), np.ones((2, 1, 3, 3)))
         for dy, shape in (
             (np.ones((2, 1, 3, 1)), (1, 3, 4, 4)),
             (np.ones((2, 3, 3, 1)), (1, 2, 4, 4)),
             (np.ones((2, 3, 3, 1), np.float32), (1, 3, 4, 4)),
         ):
             with pytest.raises(ValueError, match="is no gradient"):
-                direct.conv2d_input(W, dy, shape, 1, 0)
+                implicit_gemm.conv2d_input(W, dy, shape, 1, 0)
         with pytest.raises(ValueError, match="float32 or float64"):
-            direct.conv2d(W.astype(np.longdouble), x.astype(np.longdouble), 1, 0)
+            implicit_gemm.conv2d(W.astype(np.longdouble), x.astype(np.longdouble), 1, 0)
 
 
 class TestFlatten:
@@ -345,8 +350,8 @@ class TestCNN:
 
     def test_is_a_row_of_layers(self):
         kinds = [type(layer) for layer in CNN(rng=rng()).layers]
-        images = [Conv2d, ReLU, MaxPool2d] * 2
-        assert kinds == [*images, Flatten, Linear, ReLU, Linear]
+        layers = [Conv2d, ReLU, MaxPool2d] * 2
+        assert kinds == [*layers, Flatten, Linear, ReLU, Linear]
 
     def test_of_other_images_finds_its_widths_itself(self):
         cnn = CNN((5, 3), image=(2, 7, 9), channels=(3,), size=3, rng=rng())

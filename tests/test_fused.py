@@ -21,7 +21,7 @@ from scratchnet import train as command
 from scratchnet.errors import Stopped
 from scratchnet.kernels import fused
 from scratchnet.kernels.fused import FusedEngine
-from scratchnet.progress import Progress
+from scratchnet.training.progress import Progress
 from torch_ref import model, trace, verdict
 
 DTYPES = [np.float32, np.float64]

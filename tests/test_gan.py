@@ -11,10 +11,12 @@ from conftest import run_module
 from PIL import Image
 from test_train import interrupt
 
-from scratchnet import checkpoint, cli, data
-from scratchnet.gan_run import draw
+from scratchnet import data
+from scratchnet.cli.options import cores
 from scratchnet.kernels.adam import adam_update
 from scratchnet.nn.gan import GAN, Discriminator, Generator
+from scratchnet.training import checkpoint
+from scratchnet.training.gan_run import draw
 from tests.faults.catalogue import refused
 
 MODEL = "model.safetensors"
@@ -98,7 +100,7 @@ class TestARun:
         sheet = np.asarray(Image.open(finished[0] / "digits" / "epoch-003.png"))
         assert np.abs(255.0 - sheet[2:30, 2:30] - first).max() <= 1  # by another kernel
 
-    @pytest.mark.skipif(cli.cores() < 2, reason="two threads need two processors")
+    @pytest.mark.skipif(cores() < 2, reason="two threads need two processors")
     def test_gives_the_same_bits_with_two_threads(self, finished, digits_folder, options, tmp_path):
         shown = train(digits_folder, tmp_path, *options, "--threads", 2)
         assert shown.returncode == 0, shown.stderr

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy import linalg
 
-from scratchnet.judge import Judge, frechet_distance
-from scratchnet.recogniser import load_network
+from scratchnet.evaluation.gan_metrics import Judge, frechet_distance
+from scratchnet.training.classifier_run import load_network
 
 
 def test_the_distance_is_that_of_the_formula_with_a_matrix_root():

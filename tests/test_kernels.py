@@ -15,7 +15,7 @@ from kernel_checks import (
 
 from scratchnet.kernels import LADDER, get
 
-RUNGS = [pytest.param(kernel, id=name) for name, kernel in LADDER.items() if name != "numpy"]
+RUNGS = [pytest.param(get(name), id=name) for name in LADDER if name != "numpy"]
 every_rung = pytest.mark.parametrize("kernel", RUNGS)
 every_dtype = pytest.mark.parametrize("dtype", DTYPES)
 
@@ -90,7 +90,7 @@ def test_among_zeros_too_what_is_not_finite_reaches_its_row(special):
     A, B = numbers(rng, (40, 100), np.float32, 0.8), np.ones((100, 70), np.float32)
     A[4, 7] = special
     for A_view in ("plain", "transposed"):
-        C = LADDER["sparse"](as_view(A, A_view), B)
+        C = get("sparse")(as_view(A, A_view), B)
         assert (np.isnan(C[4]) if np.isnan(special) else C[4] == special).all()
         assert np.isfinite(np.delete(C, 4, axis=0)).all()
 
@@ -100,7 +100,7 @@ def test_the_sparse_rung_takes_zero_times_infinity_for_zero():
     A, B = numbers(rng, (40, 100), np.float32, 0.8), np.ones((100, 70), np.float32)
     A[:, 7] = 0
     B[7] = np.inf
-    assert np.isfinite(LADDER["sparse"](A, B)).all()
+    assert np.isfinite(get("sparse")(A, B)).all()
 
 
 @every_rung
@@ -133,8 +133,8 @@ def test_other_dtypes_raise_an_error_that_names_them(kernel, dtype):
 
 
 def test_get_finds_every_rung_and_names_them_all_when_it_finds_none():
-    for name, kernel in LADDER.items():
-        assert get(name) is kernel
+    assert [get(name).__name__ for name in LADDER][:-1] == list(LADDER)[:-1]
+    assert get("numpy") is np.matmul
     with pytest.raises(ValueError, match=", ".join(LADDER)):
         get("fastest")
 

@@ -13,7 +13,8 @@ import pytest
 from kernel_checks import DTYPES, numbers
 
 import scratchnet.kernels
-from scratchnet.kernels import LADDER, set_threads, threads
+from scratchnet.kernels import get, threads
+from scratchnet.kernels.threads import set_threads
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
@@ -87,7 +88,7 @@ def test_the_bits_are_the_same_for_any_number_of_threads(name, dtype, shape, thr
         products = []
         for count in range(1, numba.config.NUMBA_NUM_THREADS + 1):
             set_threads(count)
-            products.append(LADDER[name](A, B).tobytes())
+            products.append(get(name)(A, B).tobytes())
         assert len(set(products)) == 1
 
 
@@ -102,7 +103,7 @@ def test_the_bits_are_the_same_where_the_zeros_lie_in_one_threads_share_only(
     products = []
     for count in range(1, numba.config.NUMBA_NUM_THREADS + 1):
         set_threads(count)
-        products.append(LADDER["sparse"](A, B).tobytes())
+        products.append(get("sparse")(A, B).tobytes())
     assert len(set(products)) == 1
 
 
@@ -117,7 +118,7 @@ def test_a_product_leaves_numbas_own_number_of_threads_alone(threads_at_once):
     before = numba.get_num_threads()
     numba.set_num_threads(1)
     try:
-        LADDER["simd"](np.ones((200, 200)), np.ones((200, 200)))
+        get("simd")(np.ones((200, 200)), np.ones((200, 200)))
         assert numba.get_num_threads() == 1
     finally:
         numba.set_num_threads(before)

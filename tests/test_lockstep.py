@@ -13,10 +13,10 @@ import scratchnet
 from scratchnet import kernels
 from scratchnet.errors import NumericError, UsageError
 from scratchnet.gan import DEFAULTS
-from scratchnet.models import MODELS
 from scratchnet.nn.losses import binary_cross_entropy
 from scratchnet.nn.network import Network
 from scratchnet.nn.optim import Adam
+from scratchnet.training.config import MODELS
 from torch_ref import data, duel, lockstep, model, report
 from torch_ref.step import Lockstep
 

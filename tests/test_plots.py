@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from scratchnet import plots
 from scratchnet.data.corruptions import CORRUPTIONS
+from scratchnet.evaluation import plots
 
 
 def drawn(figure):

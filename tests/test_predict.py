@@ -14,7 +14,7 @@ from PIL import Image, ImageOps
 from scratchnet.data import digit_image, to_unit_interval
 from scratchnet.errors import DataError
 from scratchnet.nn.losses import softmax
-from scratchnet.recogniser import load_network
+from scratchnet.training.classifier_run import load_network
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from PIL import Image
 
 from scratchnet import data
 from scratchnet.data.corruptions import CORRUPTIONS, corrupt
-from scratchnet.recogniser import load_network
+from scratchnet.training.classifier_run import load_network
 
 ALL = [("clean", 0)] + [(name, s) for name, d in CORRUPTIONS.items() for s in d.strengths]
 

@@ -16,11 +16,12 @@ from conftest import ROOT, run_module
 from PIL import Image
 
 import scratchnet.train
-from scratchnet import MLP, SGD, checkpoint, data, softmax_cross_entropy
+from scratchnet import MLP, SGD, data, softmax_cross_entropy
 from scratchnet.data.corruptions import augmented
 from scratchnet.errors import Stopped
 from scratchnet.kernels import LADDER
-from scratchnet.recogniser import BEFORE_THEM
+from scratchnet.training import checkpoint
+from scratchnet.training.classifier_run import BEFORE_THEM
 
 FIGURES = ("samples", "curves", "confusion", "mistakes", "weights")
 # Small and quick, with a last batch that is smaller than the others, and every kind of state.
@@ -91,7 +92,7 @@ class TestARun:
         assert float(rows[2]["train_loss"]) < float(rows[0]["train_loss"])
 
     def test_leaves_the_scores_of_the_weights_it_saved(self, finished, digits_folder):
-        from scratchnet.recogniser import load_network
+        from scratchnet.training.classifier_run import load_network
 
         metrics = json.loads((finished[0] / "metrics.json").read_text())
         network = load_network(finished[0] / "model.safetensors")
@@ -374,7 +375,7 @@ class TestAnInterruptedRun:
 def test_the_threads_that_are_asked_for_are_those_of_the_blas(digits_folder, tmp_path, monkeypatch):
     limits = []
     limit = threadpoolctl.threadpool_limits
-    monkeypatch.setattr("scratchnet.cli.cores", lambda: 2)
+    monkeypatch.setattr("scratchnet.train.cores", lambda: 2)
     monkeypatch.setattr(
         threadpoolctl, "threadpool_limits", lambda *args: limits.append(args) or limit(*args)
     )

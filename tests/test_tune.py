@@ -15,11 +15,12 @@ import pytest
 from conftest import ROOT, rows_of, run_module
 from PIL import Image
 
-from scratchnet import data, trials, tune
+from scratchnet import data, tune
 from scratchnet.errors import NumericError
-from scratchnet.recogniser import RecogniserRun
-from scratchnet.run import read_history
-from scratchnet.trials import DONE, Worker, open_study
+from scratchnet.training import study
+from scratchnet.training.classifier_run import RecogniserRun
+from scratchnet.training.run import read_history
+from scratchnet.training.study import DONE, Worker, open_study
 
 FAIL, RUNNING = optuna.trial.TrialState.FAIL, optuna.trial.TrialState.RUNNING
 STORAGES = pytest.mark.parametrize("storage", ["study.journal", "sqlite:///{}/study.db"])
@@ -141,8 +142,8 @@ class TestWorkersOfOneStudy:
         lost = next(dead.claims())
         self.objective(lost)
         done = list(heir.work(self.objective))
-        trials = heir.study.trials
-        assert [trial.state for trial in trials].count(FAIL) == 1
+        study = heir.study.trials
+        assert [trial.state for trial in study].count(FAIL) == 1
         assert len(done) == 2
         again = [trial for trial in done if trial.user_attrs.get("again") == lost.number]
         assert [trial.params for trial in again] == [lost.params]
@@ -214,7 +215,7 @@ class TestWorkersOfOneStudy:
 
 def test_a_lock_that_a_dead_process_left_is_broken(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(trials, "LOCK_SECONDS", 3)
+    monkeypatch.setattr(study, "LOCK_SECONDS", 3)
     open_study("study.journal", "test")
     (tmp_path / "study.journal.lock").touch()
     worker = Worker(open_study("study.journal", "test"), 1, patience=100, seed=0)
@@ -254,10 +255,10 @@ def test_a_killed_process_costs_no_trial_and_doubles_none(digits_folder, tmp_pat
         assert process.returncode == 0, stderr
     victim.communicate()
 
-    trials = study.get_trials()
-    done = [trial for trial in trials if trial.state in DONE]
+    study = study.get_trials()
+    done = [trial for trial in study if trial.state in DONE]
     assert len(done) == 8
-    first = [trial for trial in trials if not {"again", "surplus"} & trial.user_attrs.keys()]
+    first = [trial for trial in study if not {"again", "surplus"} & trial.user_attrs.keys()]
     assert [trial.number for trial in first if trial.state not in DONE] == [lost[0].number]
     again = [trial for trial in done if trial.user_attrs.get("again") == lost[0].number]
     assert [trial.params for trial in again] == [lost[0].params]

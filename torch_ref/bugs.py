@@ -366,25 +366,25 @@ BUGS = (
     _bug(
         "Compiled, overlapping patches overwrite each other",
         "compiled cnn",
-        "kernels/images.py",
+        "kernels/conv_ops.py",
         *(PIXEL, PIXEL.replace("+=", "=")),
     ),
     _bug(
         "Compiled, the last of equal maxima counts",
         "compiled cnn",
-        "kernels/images.py",
+        "kernels/conv_ops.py",
         *("(candidate > best)", "(candidate >= best)"),
     ),
     _bug(
         "Compiled, the gradient goes to the neighbour of the maximum",
         "compiled cnn",
-        "kernels/images.py",
+        "kernels/conv_ops.py",
         *("if argmax[c, h, w, b] == n else 0", "if argmax[c, h, w, b] == n ^ 1 else 0"),
     ),
     _bug(
         "Without patches, the kernels are not turned going back",
         "direct cnn",
-        "kernels/direct.py",
+        "kernels/implicit_gemm.py",
         *("W[:, :, ::-1, ::-1].swapaxes(0, 1)", "W.swapaxes(0, 1)"),
     ),
     _bug(

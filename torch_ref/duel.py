@@ -21,10 +21,10 @@ import torch
 
 import scratchnet
 from scratchnet.gan import DEFAULTS
-from scratchnet.gan_run import draw
 from scratchnet.kernels.adam import adam_update
 from scratchnet.nn.gan import GAN, Discriminator, Generator
 from scratchnet.nn.losses import binary_cross_entropy
+from scratchnet.training.gan_run import draw
 from torch_ref import data, gan, trace
 from torch_ref.step import Lockstep
 

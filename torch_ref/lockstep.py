@@ -17,10 +17,10 @@ from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 import scratchnet
-from scratchnet import cli
+from scratchnet.cli import entry
+from scratchnet.cli.options import Parser, kernel, real_number, whole_number
 from scratchnet.errors import NumericError, UsageError
-from scratchnet.introduction import kernel
-from scratchnet.models import MODELS, RECIPES
+from scratchnet.training.config import MODELS, RECIPES
 from torch_ref import data, duel, report
 from torch_ref.step import Lockstep
 
@@ -110,18 +110,18 @@ def _drawn(options):
 
 def parser():
     """The options; they mean what they mean to the training commands, and have their defaults."""
-    p = cli.Parser("python -m torch_ref.lockstep", description=__doc__.split("\n")[0])
-    size, amount = cli.whole_number(1), cli.real_number(0)
+    p = Parser("python -m torch_ref.lockstep", description=__doc__.split("\n")[0])
+    size, amount = whole_number(1), real_number(0)
     p.add_argument("--model", choices=[*MODELS, "gan"], default="mlp")
     p.add_argument("--steps", type=size, default=100, help="batches to walk (%(default)s)")
     p.add_argument("--dtype", choices=["float32", "float64"], default="float64")
     p.add_argument("--matmul", default="numpy", metavar="NAME", help="the kernel of our side")
     p.add_argument("--hidden", type=size, nargs="*", metavar="WIDTH")
     p.add_argument("--batch-size", type=size)
-    p.add_argument("--lr", type=cli.real_number(0, exclusive=True))
+    p.add_argument("--lr", type=real_number(0, exclusive=True))
     p.add_argument("--momentum", type=amount)
     p.add_argument("--weight-decay", type=amount, default=0.0)
-    p.add_argument("--seed", type=cli.whole_number(0), default=0)
+    p.add_argument("--seed", type=whole_number(0), default=0)
     p.add_argument("--dataset", choices=["auto", "mnist", "sample"], default="auto")
     p.add_argument("--data-dir", metavar="FOLDER", help="where the four IDX files are")
     p.add_argument(
@@ -135,4 +135,4 @@ def parser():
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    entry.run(main)

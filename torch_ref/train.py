@@ -15,7 +15,8 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
-from scratchnet import cli
+from scratchnet.cli import entry
+from scratchnet.cli.options import Parser, cores, real_number, whole_number
 from scratchnet.errors import NumericError
 from torch_ref import data
 from torch_ref.model import TorchMLP
@@ -84,20 +85,20 @@ def main(argv=None):
 
 def parser():
     """The options of `scratchnet.train`, as far as a tutorial's loop has a use for them."""
-    p = cli.Parser("python -m torch_ref.train", description="Train the same network in PyTorch.")
-    size, amount = cli.whole_number(1), cli.real_number(0)
+    p = Parser("python -m torch_ref.train", description="Train the same network in PyTorch.")
+    size, amount = whole_number(1), real_number(0)
     p.add_argument("--epochs", type=size, default=10, metavar="N")
     p.add_argument("--batch-size", type=size, default=32, metavar="N")
-    p.add_argument("--lr", type=cli.real_number(0, exclusive=True), default=0.1)
+    p.add_argument("--lr", type=real_number(0, exclusive=True), default=0.1)
     p.add_argument("--momentum", type=amount, default=0.0)
     p.add_argument("--weight-decay", type=amount, default=0.0)
     p.add_argument("--hidden", type=size, nargs="*", default=[128, 64], metavar="N")
-    p.add_argument("--seed", type=cli.whole_number(0), default=0)
-    p.add_argument("--threads", type=cli.whole_number(1, cli.cores()), default=1, metavar="N")
+    p.add_argument("--seed", type=whole_number(0), default=0)
+    p.add_argument("--threads", type=whole_number(1, cores()), default=1, metavar="N")
     p.add_argument("--dataset", choices=["auto", "mnist", "sample"], default="auto")
     p.add_argument("--data-dir", metavar="DIR", help="folder of the IDX files, gzipped or not")
     return p
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    entry.run(main)

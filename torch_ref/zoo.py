@@ -27,7 +27,8 @@ from tqdm import tqdm
 
 import scratchnet
 from benchmarks import readme
-from scratchnet import cli
+from scratchnet.cli import entry
+from scratchnet.cli.options import Parser
 from scratchnet.nn.losses import binary_cross_entropy
 from torch_ref import data, duel
 from torch_ref.bugs import BUGS, Bug
@@ -40,8 +41,8 @@ RIGHTS = tuple(
     for model, file in {
         "mlp": "nn/layers.py",
         "cnn": "nn/conv.py",
-        "compiled cnn": "kernels/images.py",
-        "direct cnn": "kernels/direct.py",
+        "compiled cnn": "kernels/conv_ops.py",
+        "direct cnn": "kernels/implicit_gemm.py",
         "gan": "nn/gan.py",
         "compiled gan": "kernels/adam.py",
     }.items()
@@ -101,9 +102,9 @@ def import_planted(bug):
                 importlib.import_module(f"scratchnet.{name}")
             if bug.file.startswith("kernels/"):
                 # Machine code of these sources alone: in the user's cache lies that of the right.
-                compiling = importlib.import_module("scratchnet.kernels.compiling")
-                compiling.DiskCache = lambda py_func: NullCache()
-                for name in ("images", "adam"):
+                jit = importlib.import_module("scratchnet.kernels.jit")
+                jit.DiskCache = lambda py_func: NullCache()
+                for name in ("conv_ops", "adam"):
                     importlib.import_module(f"scratchnet.kernels.{name}")
         finally:
             sys.path.remove(folder)
@@ -123,7 +124,7 @@ def build(planted, model, dtype=np.float32):
         options = {"update": adam.adam_update}
         return both.GAN(generator, both.Discriminator(HIDDEN, **drawn), GAN_LR, GAN_LR, **options)
     if model in ("compiled cnn", "direct cnn"):
-        drawn["ops"] = planted.kernels.images
+        drawn["ops"] = planted.kernels.conv_ops
     if model == "direct cnn":
         drawn["matmul"] = planted.kernels.get("simd")
     if "cnn" in model:
@@ -333,7 +334,7 @@ def _scored(row):
 
 def main(argv=None):
     """Run the command; exit code 1 if a bug was not caught."""
-    p = cli.Parser("python -m torch_ref.zoo", description=__doc__.split("\n")[0])
+    p = Parser("python -m torch_ref.zoo", description=__doc__.split("\n")[0])
     p.add_argument("--dataset", choices=["auto", "mnist", "sample"], default="auto")
     p.add_argument("--data-dir", metavar="DIR", help="folder of the IDX files, gzipped or not")
     options = p.parse_args(argv)
@@ -351,4 +352,4 @@ def main(argv=None):
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    entry.run(main)

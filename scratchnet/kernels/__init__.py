@@ -34,30 +34,25 @@ from Python and check its arguments. `python -m benchmarks gemm` measures both c
 every product under them.
 """
 
-import numpy as np
-
-from scratchnet.kernels.loops import ijk, ikj, packed, parallel, tiled
-from scratchnet.kernels.simd import simd
-from scratchnet.kernels.sparse import sparse
-from scratchnet.kernels.threads import set_threads
+from pkgutil import resolve_name
 
 LADDER = {
-    "ijk": ijk,
-    "ikj": ikj,
-    "packed": packed,
-    "tiled": tiled,
-    "parallel": parallel,
-    "simd": simd,
-    "sparse": sparse,
-    "numpy": np.matmul,  # the yardstick: OpenBLAS, MKL or Accelerate
+    "ijk": "scratchnet.kernels.loops:ijk",
+    "ikj": "scratchnet.kernels.loops:ikj",
+    "packed": "scratchnet.kernels.loops:packed",
+    "tiled": "scratchnet.kernels.loops:tiled",
+    "parallel": "scratchnet.kernels.loops:parallel",
+    "simd": "scratchnet.kernels.simd:simd",
+    "sparse": "scratchnet.kernels.sparse:sparse",
+    "numpy": "numpy:matmul",  # the yardstick: OpenBLAS, MKL or Accelerate
 }
 
 
 def get(name):
-    """The kernel of that name; ValueError, with the names there are, for any other."""
+    """Return the kernel of that name; ValueError, with the names there are, for any other.
+
+    It is imported only now: who multiplies with NumPy need not wait for Numba.
+    """
     if name not in LADDER:
         raise ValueError(f"unknown kernel {name!r}: choose one of {', '.join(LADDER)}")
-    return LADDER[name]
-
-
-__all__ = ["LADDER", "get", "set_threads"]
+    return resolve_name(LADDER[name])

@@ -8,7 +8,7 @@ from itertools import combinations
 
 import numpy as np
 
-from scratchnet.kernels.compiling import compiled
+from scratchnet.kernels.jit import compiled
 from scratchnet.kernels.operands import FLOAT32, FLOAT64
 
 

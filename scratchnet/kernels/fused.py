@@ -23,8 +23,8 @@ import time
 import numpy as np
 from numba import njit
 
-from scratchnet.kernels.compiling import compiled
-from scratchnet.kernels.registers import (
+from scratchnet.kernels.jit import compiled
+from scratchnet.kernels.register_tile import (
     VECTOR_BYTES,
     addresses,
     at,

@@ -9,7 +9,7 @@ may be views with any strides; C is new, its rows contiguous.
 import numpy as np
 from numba import prange
 
-from scratchnet.kernels.compiling import compiled
+from scratchnet.kernels.jit import compiled
 from scratchnet.kernels.operands import operands
 from scratchnet.kernels.threads import compute, share
 

@@ -13,9 +13,9 @@ The figures are AVX-512's in float32; registers.py has those of other processors
 import numpy as np
 from numba import njit, prange, types
 
-from scratchnet.kernels.compiling import ForAnyStrides, compiled
+from scratchnet.kernels.jit import ForAnyStrides, compiled
 from scratchnet.kernels.operands import operands
-from scratchnet.kernels.registers import (
+from scratchnet.kernels.register_tile import (
     ROWS,
     VECTOR_BYTES,
     VECTORS,

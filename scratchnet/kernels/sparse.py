@@ -14,9 +14,9 @@ A zero of A times an infinity or NaN of B is 0 here, and NaN in np.matmul.
 import numpy as np
 from numba import njit, prange, types
 
-from scratchnet.kernels.compiling import ForAnyStrides, compiled
+from scratchnet.kernels.jit import ForAnyStrides, compiled
 from scratchnet.kernels.operands import operands
-from scratchnet.kernels.registers import (
+from scratchnet.kernels.register_tile import (
     VECTOR_BYTES,
     addresses,
     at,

@@ -39,7 +39,7 @@ class CNN(Network):
             channels: what each convolution makes of them.
             size: height and width of the kernels, an odd number.
             rng, dtype, matmul: handed to every layer; they draw from `rng` in order.
-            ops: what folds and pools, `NUMPY_OPS` or `scratchnet.kernels.images`.
+            ops: what folds and pools, `NUMPY_OPS` or `scratchnet.kernels.conv_ops`.
         """
         if size % 2 == 0:
             raise ValueError(f"kernels have no middle pixel if their size is even: {size}")

@@ -112,7 +112,7 @@ def max_pool_backward(dy, argmax, x, size, stride):
     return dx
 
 
-# What the layers are made of. scratchnet.kernels.images has the same, compiled.
+# What the layers are made of. scratchnet.kernels.conv_ops has the same, compiled.
 NUMPY_OPS = SimpleNamespace(
     conv2d=conv2d,
     conv2d_weight=conv2d_weight,
@@ -163,7 +163,7 @@ class Conv2d:
             stride: pixels from one patch to the next, at least 1.
             padding: rows and columns of zeros around each image, at least 0.
             rng, dtype, matmul: as in `Linear`.
-            ops: what convolves, `NUMPY_OPS` or `scratchnet.kernels.images`.
+            ops: what convolves, `NUMPY_OPS` or `scratchnet.kernels.conv_ops`.
         """
         if min(n_in, n_out, size, stride) < 1 or padding < 0:
             raise ValueError(

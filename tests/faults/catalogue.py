@@ -67,8 +67,9 @@ def with_constants(constants):
     Which mirrors there are, and what they should serve, is no option of the command.
     """
     program = (
-        "import json, sys; from scratchnet import cli, train; from scratchnet.data import mnist;"
-        "vars(mnist).update(json.loads(sys.argv.pop(1))); cli.run(train.main)"
+        "import json, sys; from scratchnet import train; from scratchnet.cli import entry;"
+        "from scratchnet.data import mnist; vars(mnist).update(json.loads(sys.argv.pop(1)));"
+        "entry.run(train.main)"
     )
     return [sys.executable, "-c", program, json.dumps(constants)]
 

@@ -16,9 +16,10 @@ from tempfile import TemporaryDirectory
 
 from tqdm import tqdm
 
-from scratchnet import checkpoint, cli
+from scratchnet.cli.options import cores
 from scratchnet.kernels import LADDER
 from scratchnet.kernels.threads import WORTH_WAKING
+from scratchnet.training import checkpoint
 from tests.faults.kills import MODEL, ROOT, write_digits
 
 BATCH, HIDDEN = 100, 128
@@ -53,7 +54,7 @@ def main(kernels=KERNELS, layers=LAYERS, processes=2):
     """Train in every way, as many at a time as `processes`; return the counts by kernel."""
     ways = {f"--matmul {name}": ("--matmul", name) for name in kernels}
     ways["--engine fused"] = ("--engine", "fused")
-    if cli.cores() < 2:
+    if cores() < 2:
         raise OSError("two threads need two processors")
     settings = list(itertools.product(ways, (1, 2), layers))
     hashes = {way: Counter() for way in ways}

@@ -26,9 +26,10 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from scratchnet import MLP, checkpoint, data
+from scratchnet import MLP, data
 from scratchnet.data import digit_image, idx
 from scratchnet.errors import CheckpointError, DataError
+from scratchnet.training import checkpoint
 
 OUTCOMES = SAME, OTHER, REFUSED, WRONG, CRASHED = (
     "loaded the same",

@@ -18,8 +18,9 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from tqdm import tqdm
 
-from scratchnet import checkpoint, data
+from scratchnet import data
 from scratchnet.data import idx, mnist
+from scratchnet.training import checkpoint
 
 ROOT = Path(__file__).parents[2]
 COMMANDS = {

@@ -11,8 +11,8 @@ import safetensors.numpy
 from catalogue import as_an_ordinary_user, refused
 from conftest import ROOT, run_module
 
-from scratchnet import checkpoint
 from scratchnet.errors import CheckpointError
+from scratchnet.training import checkpoint
 
 
 def shift(content, **header):

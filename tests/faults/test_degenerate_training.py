@@ -8,7 +8,8 @@ import pytest
 from catalogue import assert_one_line, refused, train
 from conftest import run_module, write_idx_folder
 
-from scratchnet import checkpoint, data
+from scratchnet import data
+from scratchnet.training import checkpoint
 
 
 @pytest.mark.parametrize("engine", ["layered", "fused"])

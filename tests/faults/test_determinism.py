@@ -2,11 +2,11 @@
 
 import pytest
 
-from scratchnet import cli
+from scratchnet.cli.options import cores
 from tests.faults import determinism
 
 
-@pytest.mark.skipif(cli.cores() < 2, reason="two threads need two processors")
+@pytest.mark.skipif(cores() < 2, reason="two threads need two processors")
 def test_threads_and_processes_do_not_change_a_bit_of_the_weights():
     counts = determinism.main(kernels=["parallel", "sparse"])
     assert counts.keys() == {"--matmul parallel", "--matmul sparse", "--engine fused"}

@@ -49,12 +49,13 @@ def ended(process):
 
 SLOW_STEP = """
 import sys, time
-from scratchnet import SGD, cli, train
+from scratchnet import SGD, train
+from scratchnet.cli import entry
 def step(self):
     print('in the middle of a batch')
     time.sleep(600)
 SGD.step = step
-cli.run(lambda: train.main(sys.argv[2:]))
+entry.run(lambda: train.main(sys.argv[2:]))
 """
 
 
@@ -72,14 +73,15 @@ def test_a_second_signal_in_the_middle_of_a_batch_ends_at_once(digits_folder, tm
 
 SLOW_SAVING = """
 import os, sys, time
-from scratchnet import cli, train
+from scratchnet import train
+from scratchnet.cli import entry
 def fsync(descriptor, saves=[]):
     saves.append(descriptor)
     if len(saves) == int(sys.argv[2]):
         print('in the middle of saving')
         time.sleep(600)
 os.fsync = fsync
-cli.run(lambda: train.main(sys.argv[3:]))
+entry.run(lambda: train.main(sys.argv[3:]))
 """
 
 
@@ -106,7 +108,8 @@ def test_two_signals_in_the_middle_of_saving_leave_the_last_epoch_whole(
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_in_the_middle_of_compiling_ends_in_one_line(digits_folder, tmp_path, signum):
-    command = "import sys; from scratchnet import cli, train; sys.argv.pop(1); cli.run(train.main)"
+    command = "import sys; from scratchnet import train; from scratchnet.cli import entry;"
+    command += "sys.argv.pop(1); entry.run(train.main)"
     words = train(digits_folder, tmp_path / "out", "--engine", "fused")
     with start(command, *words, XDG_CACHE_HOME=str(tmp_path / "cache")) as process:
         wait_for(process, "engine  fused")

@@ -22,7 +22,7 @@ import filelock
 import numpy as np
 from tqdm import tqdm
 
-from scratchnet import __version__, checkpoint
+from scratchnet import __version__
 from scratchnet.errors import (
     CheckpointError,
     NumericError,
@@ -31,6 +31,7 @@ from scratchnet.errors import (
     UsageError,
 )
 from scratchnet.files import write_atomically
+from scratchnet.training import checkpoint
 
 LIBRARIES = ("numpy", "numba", "matplotlib", "mlxtend", "pooch", "safetensors")
 

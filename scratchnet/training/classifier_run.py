@@ -8,11 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
-from scratchnet import checkpoint
+from scratchnet import data
 from scratchnet.data import to_unit_interval
-from scratchnet.errors import CheckpointError
-from scratchnet.models import MODELS
-from scratchnet.run import Run, check_data, is_state
+from scratchnet.errors import CheckpointError, UsageError
+from scratchnet.training import checkpoint
+from scratchnet.training.config import MODELS
+from scratchnet.training.run import Run, check_data, is_state
 
 # Checkpoints from before there were these options mean:
 BEFORE_THEM = {"model": "mlp", "lr_decay": 1.0, "augment": False}
@@ -58,7 +59,9 @@ class RecogniserRun(Run):
 
     def write_figures(self, train, probabilities, counts):
         """Draw all figures, for the test images' probabilities (N, 10) and the counts (10, 10)."""
-        from scratchnet import plots  # matplotlib takes longer to import than an epoch's tenth
+        from scratchnet.evaluation import (
+            plots,  # matplotlib takes longer to import than an epoch's tenth
+        )
 
         test = self.dataset.test
         (self.folder / "figures").mkdir(exist_ok=True)
@@ -79,6 +82,23 @@ class RecogniserRun(Run):
             "filters": plots.filters(self.network.parametric_layers[0].W),
             "features": plots.feature_maps(image, maps),
         }
+
+
+def split(dataset, options):
+    """Return (training, validation); a `val_size` of None is settled here.
+
+    MNIST can spare one image in twelve, 5,000 in all; the sample, with its 4,000, only 100.
+    """
+    if options.val_size is None:
+        options.val_size = 100 if dataset.name == "sample" else len(dataset.train.labels) // 12
+    try:
+        train, validation = data.hold_out(dataset.train, options.val_size, options.seed)
+    except ValueError as error:
+        raise UsageError(f"--val-size: {error}") from error
+    if options.dry_run:
+        options.epochs = 1
+        train = data.Split(train.images[: options.batch_size], train.labels[: options.batch_size])
+    return train, validation
 
 
 def load_recogniser(path):

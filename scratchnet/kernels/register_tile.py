@@ -21,7 +21,7 @@ from numba.core import cgutils
 from numba.core.datamodel import models
 from numba.extending import intrinsic, register_model
 
-from scratchnet.kernels.compiling import processor
+from scratchnet.kernels.jit import processor
 
 INT, LANE = ir.IntType(64), ir.IntType(32)
 

@@ -15,7 +15,7 @@ CAPTION = 16  # height of the line below an animation
 MILLISECONDS, LAST = 250, 2000  # that a frame is shown, and the last one
 
 
-def mosaic(images, columns):
+def make_grid(images, columns):
     """Return uint8 images (N, h, w), light on black, as one, dark on white, row by row."""
     n, h, w = images.shape
     rows = -(-n // columns)

@@ -12,12 +12,14 @@ from pathlib import Path
 
 import numpy as np
 
-from scratchnet import checkpoint, mosaic
 from scratchnet.errors import CheckpointError, NumericError, UsageError
-from scratchnet.judge import Judge
+from scratchnet.evaluation import image_grid
+from scratchnet.evaluation.gan_metrics import Judge
+from scratchnet.evaluation.image_grid import make_grid
 from scratchnet.nn.gan import PIXELS
-from scratchnet.progress import Progress
-from scratchnet.run import Run, is_state
+from scratchnet.training import checkpoint
+from scratchnet.training.progress import Progress
+from scratchnet.training.run import Run, is_state
 
 SHOWN, COLUMNS = 100, 10  # digits in a picture, and in a row of it
 GLIMPSED = 1000  # digits that the judge sees after each epoch
@@ -116,8 +118,8 @@ class GANRun(Run):
     def draw_digits(self, epoch):
         """Write what the generator makes of the same noise as ever, after so many epochs."""
         self.digits.mkdir(exist_ok=True)
-        sheet = mosaic.mosaic(self.generate(SHOWN, batch=1), COLUMNS)
-        mosaic.save(sheet, self._picture(epoch))
+        sheet = make_grid(self.generate(SHOWN, batch=1), COLUMNS)
+        image_grid.save(sheet, self._picture(epoch))
 
     def _picture(self, epoch):
         return self.digits / f"epoch-{epoch:03}.png"
@@ -138,14 +140,14 @@ class GANRun(Run):
 
     def write_figures(self):
         """Draw the losses, and let the same noise be seen over all epochs."""
-        from scratchnet import plots  # only here: importing matplotlib takes a while
+        from scratchnet.evaluation import plots  # only here: importing matplotlib takes a while
 
         figures = self.folder / "figures"
         figures.mkdir(exist_ok=True)
         plots.save(plots.duel(self.history), figures / "losses.png")
         pictures = {f"epoch {epoch}": self._picture(epoch) for epoch in range(self.epoch)}
         pictures = {title: path for title, path in pictures.items() if path.exists()}
-        mosaic.animate(pictures.values(), pictures, figures / "digits.gif")
+        image_grid.animate(pictures.values(), pictures, figures / "digits.gif")
 
 
 def _state_of(gan, side):

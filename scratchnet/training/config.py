@@ -11,9 +11,9 @@ def mlp(hidden, **options):
 
 def cnn(hidden, **options):
     """Return a CNN from 28 x 28 pixels to 10 digits; `hidden` are the widths behind its images."""
-    from scratchnet.kernels import images  # only here: Numba takes half a second
+    from scratchnet.kernels import conv_ops  # only here: Numba takes half a second
 
-    return CNN((*hidden, 10), ops=images, **options)
+    return CNN((*hidden, 10), ops=conv_ops, **options)
 
 
 MODELS = {"mlp": mlp, "cnn": cnn}

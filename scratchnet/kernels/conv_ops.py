@@ -11,8 +11,8 @@ In the comments: B images, C channels, H by W pixels, H' by W' windows of k by k
 
 import numpy as np
 
-from scratchnet.kernels import direct
-from scratchnet.kernels.compiling import compiled
+from scratchnet.kernels import implicit_gemm
+from scratchnet.kernels.jit import compiled
 from scratchnet.kernels.operands import FLOAT32, FLOAT64
 from scratchnet.kernels.simd import simd
 from scratchnet.nn import conv
@@ -22,21 +22,21 @@ from scratchnet.nn.conv import output_size
 def conv2d(W, x, stride, padding, matmul):
     """As `scratchnet.nn.conv.conv2d`; with `simd` the patches are a view of the padded images."""
     if matmul is simd:
-        return direct.conv2d(W, x, stride, padding)
+        return implicit_gemm.conv2d(W, x, stride, padding)
     return conv.conv2d(W, x, stride, padding, matmul)
 
 
 def conv2d_weight(patches, dy, matmul):
     """As `scratchnet.nn.conv.conv2d_weight`, for patches by `conv2d` with the same `matmul`."""
     if matmul is simd:
-        return direct.conv2d_weight(patches, dy)
+        return implicit_gemm.conv2d_weight(patches, dy)
     return conv.conv2d_weight(patches, dy, matmul)
 
 
 def conv2d_input(W, dy, shape, stride, padding, matmul):
     """As `scratchnet.nn.conv.conv2d_input`."""
     if matmul is simd:
-        return direct.conv2d_input(W, dy, shape, stride, padding)
+        return implicit_gemm.conv2d_input(W, dy, shape, stride, padding)
     return conv.conv2d_input(W, dy, shape, stride, padding, matmul, fold)
 
 

@@ -5,10 +5,7 @@ So nobody takes the sample for MNIST, or one kernel for another.
 
 import importlib.metadata
 
-import numpy as np
 import threadpoolctl
-
-from scratchnet.errors import UsageError
 
 
 def introduce_data(dataset, amounts):
@@ -43,22 +40,6 @@ def introduce_machine(options, folder):
     """Print by which kernel the run multiplies, and where its files will lie."""
     print(f"kernel  {options.matmul} ({library(options.matmul)}), threads: {options.threads}")
     print(f"run     {folder}{' (a dry run: removed at the end)' if options.dry_run else ''}")
-
-
-def kernel(name, threads=1):
-    """Return the matrix product `name`, to run on so many threads; UsageError lists the known."""
-    if name == "numpy":
-        return np.matmul  # without the half second that importing Numba takes
-    from scratchnet import kernels
-
-    try:
-        kernels.set_threads(threads)
-    except ValueError as error:
-        raise UsageError(f"--threads: {error}") from error
-    try:
-        return kernels.get(name)
-    except ValueError as error:
-        raise UsageError(f"--matmul: {error}") from error
 
 
 def library(name):

@@ -3,7 +3,27 @@
 In the comments: N images, C classes.
 """
 
+import math
+
 import numpy as np
+
+from scratchnet.errors import NumericError
+from scratchnet.nn.losses import softmax, softmax_cross_entropy
+
+
+def evaluate(network, x, labels):
+    """Return the mean loss and the probabilities (N, 10) for x (N, 784) and labels (N,).
+
+    Raises:
+        NumericError: the loss is not finite.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):  # the error below says it
+        chunks = [network.forward(x[i : i + 1000]) for i in range(0, len(x), 1000)]
+        logits = np.concatenate(chunks)  # (N,10)
+        loss, _ = softmax_cross_entropy(logits, labels)
+    if not math.isfinite(loss):
+        raise NumericError(f"the loss on {len(x):,} images not trained on is {loss}")
+    return float(loss), softmax(logits)
 
 
 def accuracy(predicted, labels):

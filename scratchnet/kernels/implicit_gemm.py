@@ -17,9 +17,9 @@ import numpy as np
 from numba import njit, prange, types
 from numpy.lib.stride_tricks import as_strided
 
-from scratchnet.kernels.compiling import ForAnyStrides, compiled
+from scratchnet.kernels.jit import ForAnyStrides, compiled
 from scratchnet.kernels.operands import FLOAT32, FLOAT64
-from scratchnet.kernels.registers import (
+from scratchnet.kernels.register_tile import (
     ROWS,
     VECTOR_BYTES,
     VECTORS,
