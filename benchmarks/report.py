@@ -9,6 +9,7 @@ import matplotlib.pyplot as plt
 
 from benchmarks import accuracy, cnn, gan, readme, standings
 from benchmarks.harness import RESULTS, spread
+from torch_ref.mutation import table as mutation
 
 LADDER_PRODUCTS = ["x1 @ W1, batch 32", "x1.T @ dy1, batch 32", "square 512"]
 # Greys for the way up, a colour for each of those that race: told apart by colour-blind eyes, too.
@@ -58,6 +59,8 @@ def tables(folder=RESULTS):
         found["cnn"] = cnn.summary(results)
     if results := read("gan", folder):
         found["gan"] = gan.summary(results)
+    if results := read(mutation.RESULTS.stem, mutation.RESULTS.parent):
+        found["zoo"] = mutation.tables(results)
     return found
 
 

@@ -6,8 +6,6 @@ from statistics import median
 
 import numpy as np
 import pytest
-from conftest import run_module
-from test_network import rng
 
 from benchmarks import lap, race, readme, report, standings
 from benchmarks.contenders import CONTENDERS, Contender, bare_numpy
@@ -15,6 +13,8 @@ from benchmarks.harness import RESULTS
 from benchmarks.lap import initial, order_of
 from benchmarks.lines import count_lines
 from scratchnet import MLP, SGD, data, softmax_cross_entropy
+from tests.conftest import run_module
+from tests.nn.test_network import rng
 
 
 def test_bare_numpy_ends_at_the_bits_of_the_layered_network(sample):

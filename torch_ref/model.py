@@ -9,7 +9,6 @@ and biases are the same on both sides.
 In the comments: I inputs, O outputs.
 """
 
-import re
 from itertools import pairwise
 
 import numpy as np
@@ -116,12 +115,6 @@ def named(tensors, weight, bias):
         layer = f"{'conv' if W.ndim == 4 else 'linear'}{i}"
         pairs += [(f"{layer}.{weight}", across(W)), (f"{layer}.{bias}", b)]
     return pairs
-
-
-def short(pairs, prefix=""):
-    """Turn [("linear1.dW", array), ...] into {"dW1": array, ...}."""
-    parts = ((re.fullmatch(r"[a-z]+(\d+)\.(\w+)", name).groups(), array) for name, array in pairs)
-    return {f"{prefix}{kind}{number}": array for (number, kind), array in parts}
 
 
 def across(array):

@@ -49,6 +49,10 @@ class SGD:
                 g = v
             p -= self.lr * g
 
+    def state(self):
+        """Return what is remembered from step to step: {"v": [(name, array), ...]}, or nothing."""
+        return {"v": self.velocities} if self.momentum else {}
+
 
 def adam_update(p, g, m, v, step_size, sqrt_correction2, betas, eps):
     """Change a parameter p and its moment estimates m and v in place, by its gradient g.
@@ -114,3 +118,10 @@ class Adam:
             parameters, gradients, self.first_moments, self.second_moments, strict=True
         ):
             self.update(p, g, m, v, step_size, sqrt_correction2, self.betas, self.eps)
+
+    def state(self):
+        """Return what is remembered from step to step: {"m": [(name, array), ...], "v": ..., "t"}.
+
+        t, the number of steps, is an array of no dimensions.
+        """
+        return {"m": self.first_moments, "v": self.second_moments, "t": self.steps}

@@ -12,9 +12,8 @@ import resource
 import sys
 from pathlib import Path
 
-from conftest import run_module
-
 from scratchnet.data import mnist
+from tests.conftest import run_module
 
 CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, PR_CAPBSET_DROP = 1, 2, 24
 

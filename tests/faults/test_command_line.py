@@ -6,7 +6,10 @@ import sys
 
 import filelock
 import pytest
-from catalogue import (
+
+from benchmarks.lap import peak_of_training
+from tests.conftest import ROOT, run_module
+from tests.faults.catalogue import (
     as_an_ordinary_user,
     assert_one_line,
     assert_whole,
@@ -15,9 +18,6 @@ from catalogue import (
     refused,
     train,
 )
-from conftest import ROOT, run_module
-
-from benchmarks.lap import peak_of_training
 
 QUICK = ("--epochs", 1, "--hidden", 8)
 

@@ -8,11 +8,11 @@ import sys
 import numpy as np
 import pytest
 import safetensors.numpy
-from catalogue import as_an_ordinary_user, refused
-from conftest import ROOT, run_module
 
 from scratchnet.errors import CheckpointError
 from scratchnet.training import checkpoint
+from tests.conftest import ROOT, run_module
+from tests.faults.catalogue import as_an_ordinary_user, refused
 
 
 def shift(content, **header):

@@ -6,7 +6,11 @@ import struct
 import subprocess
 
 import pytest
-from catalogue import (
+
+from scratchnet.data import mnist
+from scratchnet.data.mnist import TEST_IMAGES, TEST_LABELS, TRAIN_IMAGES, TRAIN_LABELS
+from tests.conftest import ROOT, run_module
+from tests.faults.catalogue import (
     assert_one_line,
     assert_whole,
     contents,
@@ -16,10 +20,6 @@ from catalogue import (
     unpacked,
     with_constants,
 )
-from conftest import ROOT, run_module
-
-from scratchnet.data import mnist
-from scratchnet.data.mnist import TEST_IMAGES, TEST_LABELS, TRAIN_IMAGES, TRAIN_LABELS
 
 
 def header(type_code, *shape):

@@ -5,11 +5,11 @@ import re
 
 import numpy as np
 import pytest
-from catalogue import assert_one_line, refused, train
-from conftest import run_module, write_idx_folder
 
 from scratchnet import data
 from scratchnet.training import checkpoint
+from tests.conftest import run_module, write_idx_folder
+from tests.faults.catalogue import assert_one_line, refused, train
 
 
 @pytest.mark.parametrize("engine", ["layered", "fused"])

@@ -5,9 +5,10 @@ import zlib
 
 import numpy as np
 import pytest
-from catalogue import assert_one_line, contents, refused
-from conftest import run_module
 from PIL import Image, ImageOps
+
+from tests.conftest import run_module
+from tests.faults.catalogue import assert_one_line, contents, refused
 
 
 def png_of(width, height):

@@ -6,8 +6,9 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from catalogue import as_an_ordinary_user, contents
-from test_kernels_machine import probe, warnings_in
+
+from tests.faults.catalogue import as_an_ordinary_user, contents
+from tests.kernels.test_machine import probe, warnings_in
 
 
 def cached(folder):

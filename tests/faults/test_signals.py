@@ -6,10 +6,10 @@ import subprocess
 import sys
 
 import pytest
-from catalogue import assert_one_line, train
-from conftest import ROOT
 
+from tests.conftest import ROOT
 from tests.faults import interruptions, kills
+from tests.faults.catalogue import assert_one_line, train
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="asks Linux who catches signals")
 

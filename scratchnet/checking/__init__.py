@@ -1,0 +1,1 @@
+"""Is a gradient right? Everything that answers this without PyTorch."""

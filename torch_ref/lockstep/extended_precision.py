@@ -1,0 +1,58 @@
+"""The third judge: the same step with eleven more bits, to say whose rounding is smaller.
+
+Two computations that differ by 3 eps may be off by 1 and by 2, or by 100 and by 103. On x86,
+`np.longdouble` is the processor's 80-bit format (eps 1.1e-19, 2048 times finer than float64); each
+side's distance from it is that side's own error. On machines where longdouble is float64 itself,
+only float32 can be judged.
+"""
+
+import copy
+
+import numpy as np
+
+from scratchnet.checking.trace import trace_scratchnet
+from scratchnet.nn.conv import NUMPY_OPS
+from torch_ref.lockstep import optim
+
+
+def can_judge(dtype):
+    """Whether longdouble is finer than dtype by enough to count as exact beside it."""
+    return np.finfo(np.longdouble).eps < np.finfo(dtype).eps / 100
+
+
+def exact_step(before, network, optimiser, loss_function, x, labels):
+    """Return the trace of a step in longdouble, from the state `before` and by the same optimiser.
+
+    Args: those of `trace.trace_scratchnet`; the optimiser may move a part of the network only.
+    """
+    before, finer = _finer(before), {id(layer): copy.copy(layer) for layer in network.layers}
+    for i, layer in enumerate((finer[id(layer)] for layer in network.parametric_layers), start=1):
+        layer.W, layer.b = before[f"W{i}"], before[f"b{i}"]
+        layer.matmul = np.matmul
+    for layer in finer.values():
+        if hasattr(layer, "ops"):  # like the ladder, the compiled ones know no longdouble
+            layer.ops = NUMPY_OPS
+
+    def again(network):
+        other = copy.copy(network)
+        other.layers = [finer[id(layer)] for layer in network.layers]
+        return other
+
+    optimiser = optim.beside(optimiser).again(again(optimiser.network), before)
+    batch = _finer({"x": x, "labels": labels}).values()
+    return trace_scratchnet(again(network), optimiser, loss_function, *batch)
+
+
+def _finer(arrays):
+    """The same arrays, those of floating point in longdouble."""
+    return {
+        name: array.astype(np.longdouble) if array.dtype.kind == "f" else array.copy()
+        for name, array in arrays.items()
+    }
+
+
+def error(tensor, exact):
+    """Return the largest error of a tensor, in eps of its largest element."""
+    top = np.abs(exact).max()
+    off = np.abs(tensor - exact).max()
+    return float(off / top / np.finfo(tensor.dtype).eps) if off else 0.0

@@ -1,0 +1,112 @@
+"""Both steps of a GAN in lockstep, as ordinary training steps of two networks.
+
+    discriminator   images, real ones and fakes ──> logits       moved by its Adam
+    generator       noise ──> fakes ──> logits                   of which its Adam moves a part
+
+They take turns, as in training, and what is watched are the methods that train. In a step of the
+generator the layers of the discriminator count on from its own: with three of weights each, the
+fakes are a3, and z4 is the first that the discriminator makes of them.
+
+In its own step, PyTorch's discriminator is shown the fakes that our generator has drawn. That
+PyTorch's draws the same, every step of the generator shows.
+
+In the comments: B images in a batch, Z numbers of noise for each.
+"""
+
+from functools import partial
+from itertools import count
+
+import numpy as np
+import torch
+
+import scratchnet
+from scratchnet.checking.trace import watch
+from scratchnet.gan import DEFAULTS
+from scratchnet.kernels.adam import adam_update
+from scratchnet.nn.gan import GAN, Discriminator, Generator
+from scratchnet.nn.losses import binary_cross_entropy
+from scratchnet.training.gan_run import draw
+from torch_ref import data, gan
+from torch_ref.lockstep.step import Lockstep
+
+# Where nothing else is asked for.
+RECIPE = {name: DEFAULTS[name] for name in ("hidden", "lr", "batch_size")}
+
+
+class Duel:
+    """A `scratchnet.adversaries.GAN` and PyTorch's.
+
+    Attributes:
+        discriminator, generator: a Lockstep each.
+    """
+
+    def __init__(self, ours, loss_function):
+        """Args: the GAN; `scratchnet.binary.binary_cross_entropy`, the loss that it learns by."""
+        self.ours, theirs = ours, gan.to_torch(ours)
+        self.discriminator = Lockstep(
+            *(ours.discriminator, ours.discriminator_adam, loss_function),
+            theirs=(theirs.discriminator, theirs.discriminator_adam),
+            title="discriminator",
+        )
+        self.generator = Lockstep(
+            *(ours.combined, ours.generator_adam, loss_function),
+            theirs=(theirs.combined, theirs.generator_adam),
+            title="generator",
+        )
+
+    def __str__(self):
+        """The widths of both: 64-256-784 against 784-256-1."""
+        networks = self.ours.generator, self.ours.discriminator
+        return " against ".join("-".join(map(str, gan.widths(network))) for network in networks)
+
+    @property
+    def recipe(self):
+        """Both optimisers: Adam with lr 0.0008 and 0.0001, betas (0.5, 0.999)."""
+        adams = self.ours.generator_adam, self.ours.discriminator_adam
+        return f"Adam with lr {adams[0].lr} and {adams[1].lr}, betas {adams[0].betas}"
+
+    def discriminator_step(self, real, their_real, noise):
+        """Let both discriminators take a step on their real images (B, 784); return the Step."""
+        fakes = torch.from_numpy(self.ours.generator.forward(noise))  # (B,784)
+        learn = partial(self.ours.discriminator_step, real, noise)
+        return self._watch(self.discriminator, learn, gan.discriminator_batch(their_real, fakes))
+
+    def generator_step(self, noise):
+        """Let both generators take a step on the same noise (B, Z); return the Step."""
+        batch = gan.generator_batch(torch.from_numpy(noise))
+        return self._watch(self.generator, partial(self.ours.generator_step, noise), batch)
+
+    @staticmethod
+    def _watch(pair, learn, their_batch):
+        return pair.watch(partial(watch, pair.network, pair.optimiser, learn), their_batch)
+
+
+def begin(hidden, lr, **drawn):
+    """Return the Duel of a generator with these hidden widths and a discriminator with the reverse.
+
+    Args:
+        lr: of the generator.
+        drawn: rng, dtype and matmul, as for the networks.
+    """
+    generator = Generator(DEFAULTS["noise"], hidden, **drawn)
+    discriminator = Discriminator(hidden[::-1], **drawn)
+    lrs = lr, DEFAULTS["discriminator_lr"]
+    return Duel(GAN(generator, discriminator, *lrs, update=adam_update), binary_cross_entropy)
+
+
+def walk(duel, found, train, batch_size, seed, dtype):
+    """Yield a Step of the discriminator and one of the generator for every batch, without end.
+
+    The arguments are those of `torch_ref.lockstep.walk`.
+    """
+    x = scratchnet.data.to_unit_interval(found.train.images, dtype)  # (N,784)
+    torch_dtype = getattr(torch, np.dtype(dtype).name)
+    numbers = len(duel.ours.generator.parametric_layers[0].W)
+    for epoch in count(1):
+        ours = scratchnet.data.batches(x, found.train.labels, batch_size, seed=seed, epoch=epoch)
+        theirs = data.batches(train, batch_size, seed=seed, epoch=epoch, dtype=torch_dtype)
+        pairs = zip(ours, theirs, strict=True)
+        for batch, ((real, _), (their_real, _)) in enumerate(pairs, start=1):
+            noise = draw((2, len(real), numbers), seed, epoch, batch).astype(dtype)  # (2,B,Z)
+            yield duel.discriminator_step(2 * real - 1, 2 * their_real - 1, noise[0])
+            yield duel.generator_step(noise[1])

@@ -1,0 +1,196 @@
+"""One step of two networks that go in lockstep, one by hand and one in PyTorch.
+
+    state ──┬─> scratchnet ──> every tensor of the step ──┐
+            │                                             ├──> verdicts
+            └─> PyTorch ─────> every tensor of the step ──┘
+    twin ─────> PyTorch ─────> parameters that are never synchronised ──> drift
+
+Before each step PyTorch is given scratchnet's parameters and what its optimiser remembers, so that
+every step is judged by itself. Its twin gets the initial weights only and trains alone from there:
+how far it drifts off shows what differences of rounding add up to.
+"""
+
+from dataclasses import dataclass
+from functools import partial
+from itertools import count
+
+import numpy as np
+import torch
+
+import scratchnet
+from scratchnet.checking.trace import layer_names, short, state, trace_scratchnet
+from torch_ref import data, model
+from torch_ref.lockstep import comparison, optim, trace
+from torch_ref.lockstep.layer_bounds import LOSSES
+
+
+@dataclass(frozen=True)
+class Flip:
+    """A unit that took one side in one network and another in the other, by rounding alone.
+
+    A ReLU that is on here and off there, as z lies within rounding of 0; or a window whose largest
+    pixel is one here and another there. Then it is their difference that lies so near to 0.
+    """
+
+    step: int
+    name: str  # of the pre-activation, "z1", or of what was pooled, "a1"
+    image: int
+    unit: int | tuple  # the tuple: channel, row, column
+    ours: float
+    theirs: float
+    band: float  # how far from 0 rounding can carry it; 0 where nothing is excused
+
+    @property
+    def place(self):
+        return self.unit if isinstance(self.unit, int) else ", ".join(map(str, self.unit))
+
+    @property
+    def excused(self):
+        return max(abs(self.ours), abs(self.theirs)) <= self.band
+
+
+@dataclass(frozen=True)
+class Step:
+    """What one step of the walk has shown; steps are numbered from 1."""
+
+    lockstep: "Lockstep"
+    number: int
+    before: dict  # the state that both sides started from
+    ours: dict  # the two traces
+    theirs: dict
+    verdicts: list
+    flips: list
+    twin: dict | None  # the trace of the twin, whose state was its own
+
+    @property
+    def ok(self):
+        return all(v.ok for v in self.verdicts) and all(flip.excused for flip in self.flips)
+
+    @property
+    def drift(self):
+        """{parameter: how far the twin's is off, at most}."""
+        names = [name for name in self.before if name[0] in "Wb"]
+        return {name: float(np.abs(self.ours[name] - self.twin[name]).max()) for name in names}
+
+
+class Lockstep:
+    """A scratchnet network with its optimiser and loss, and PyTorch's beside it.
+
+    Attributes:
+        beside: what is known about the optimiser; moved: the names of the parameters it moves.
+        loss: PyTorch's criterion and the bands around the loss.
+    """
+
+    def __init__(
+        self,
+        network,
+        optimiser,
+        loss_function=scratchnet.softmax_cross_entropy,
+        *,
+        theirs=None,
+        title="",
+    ):
+        """Build PyTorch's side and a twin.
+
+        Args:
+            network, optimiser, loss_function: scratchnet's; the optimiser may move the first layers
+                of the network only.
+            theirs: PyTorch's (network, optimiser), if there are any; then there is no twin.
+            title: what the reports call it, if there is more than one.
+        """
+        self.network, self.optimiser, self.loss_function = network, optimiser, loss_function
+        self.loss = LOSSES[loss_function.__name__]
+        self.beside = optim.beside(optimiser)
+        self.model, self.their_optimiser = theirs or self._theirs()
+        self.twin = None if theirs else self._theirs()
+        (group,) = self.their_optimiser.param_groups
+        self.moved = list(short(model.named(group["params"], "W", "b")))
+        self.title = title
+        self.steps = 0
+
+    def step(self, our_batch, their_batch):
+        """Take one step with each network on its own (x, labels); return the Step.
+
+        The batches come from two pipelines and are compared like every other tensor.
+        """
+        setting = self.network, self.optimiser, self.loss_function
+        return self.watch(partial(trace_scratchnet, *setting, *our_batch), their_batch)
+
+    def watch(self, take_ours, their_batch):
+        """Take one step with each network; return the Step.
+
+        Args:
+            take_ours: a function of no arguments that takes ours and returns the trace.
+            their_batch: (x, labels) for PyTorch.
+        """
+        self.steps += 1
+        model.copy_weights(self.network, self.model)
+        self.beside.hand_over(self.their_optimiser)
+        before = state(self.network, self.optimiser)
+        ours = take_ours()
+        theirs, flipped = self._trace(self.model, self.their_optimiser, their_batch, ours)
+        twin = self.twin and self._trace(*self.twin, their_batch)[0]
+        verdicts = comparison.compare_step(self, before, ours, theirs)
+        flips = self._flips(flipped, comparison.bands(self, before, ours, theirs), ours, theirs)
+        return Step(self, self.steps, before, ours, theirs, verdicts, flips, twin)
+
+    def _theirs(self):
+        network = model.to_torch(self.network)
+        return network, self.beside.to_torch(network.parameters())
+
+    def _trace(self, network, optimiser, batch, sides=None):
+        theirs, flipped = trace.trace_torch(
+            network, optimiser, *batch, sides, criterion=self.loss.criterion
+        )
+        return theirs | self.beside.their_memory(optimiser), flipped
+
+    def _flips(self, flipped, bands, ours, theirs):
+        flips = []
+        for name, places in flipped.items():
+            # A float64 z as near to 0 as that is no accident of rounding: nothing is excused.
+            excusing = ours[name].dtype == np.float32
+            band = bands[name]() if excusing else np.zeros_like(ours[name])
+            sides = ours[name], theirs[name], band
+            if name[0] == "a":
+                sides = self._leads(name, *sides)
+            for place in places.tolist():
+                image, *unit = place
+                unit = tuple(unit) if len(unit) > 1 else unit[0]
+                at = (float(side[tuple(place)]) for side in sides)
+                flips.append(Flip(self.steps, name, image, unit, *at))
+        return flips
+
+    def _leads(self, name, ours, theirs, band):
+        """By how much, on either side, our largest pixel of each window is ahead of PyTorch's.
+
+        Returns:
+            two arrays (B, C, H', W'), and how far rounding can move them: the bands of both pixels.
+        """
+        layers = self.network.layers
+        pool = layers[1 + layer_names(layers).index(name)]
+        places = [trace.largest(pool, side) for side in (ours, theirs)]  # (B,C,H',W')
+
+        def at(array, taken):
+            flat = array.reshape(*array.shape[:2], -1)  # (B,C,HW)
+            return np.take_along_axis(flat, taken.reshape(*flat.shape[:2], -1), 2).reshape(
+                taken.shape
+            )
+
+        leads = [at(side, places[0]) - at(side, places[1]) for side in (ours, theirs)]
+        return *leads, at(band, places[0]) + at(band, places[1])
+
+
+def walk(lockstep, found, train, batch_size, seed, dtype):
+    """Yield a Step for every batch of a shuffled epoch, then of the next, without end.
+
+    Args:
+        lockstep: a Lockstep.
+        found, train: the same images, as a `scratchnet.data.Dataset` and torchvision's data set.
+    """
+    x = scratchnet.data.to_unit_interval(found.train.images, dtype)  # (N,784)
+    torch_dtype = getattr(torch, np.dtype(dtype).name)
+    for epoch in count(1):
+        ours = scratchnet.data.batches(x, found.train.labels, batch_size, seed=seed, epoch=epoch)
+        theirs = data.batches(train, batch_size, seed=seed, epoch=epoch, dtype=torch_dtype)
+        for our_batch, their_batch in zip(ours, theirs, strict=True):
+            yield lockstep.step(our_batch, their_batch)

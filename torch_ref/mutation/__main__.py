@@ -1,0 +1,69 @@
+"""Plant each classic bug, train with it, and see whether the comparison with PyTorch detects it.
+
+    python -m torch_ref.mutation
+
+prints the tables and writes `torch_ref/mutation/results.json`; `python -m benchmarks report` puts
+the tables into a README. A bug is planted in a copy of the package; the package itself is never
+changed.
+"""
+
+import json
+import sys
+
+import numpy as np
+import torch
+from threadpoolctl import threadpool_limits
+from tqdm import tqdm
+
+from scratchnet.checking.bugs import BUGS
+from scratchnet.checking.planting import import_planted
+from scratchnet.cli import entry
+from scratchnet.cli.options import Parser
+from torch_ref import data
+from torch_ref.mutation.detection import RIGHTS, detect, score
+from torch_ref.mutation.table import RESULTS, tables
+
+
+def measure(found, pictures):
+    """Return what was measured, a dict for every bug; the first of them are RIGHTS."""
+    rows = []
+    for bug in tqdm((*RIGHTS, *BUGS)):
+        planted = import_planted(bug)
+        with threadpool_limits(1):
+            detected = detect(planted, found, pictures, bug.model)
+            rows.append(
+                {
+                    "bug": bug.name,
+                    "model": bug.model,
+                    "file": bug.file,
+                    "edits": bug.edits,
+                    **score(planted, found, bug.model),
+                    "wrong_tensor": detected and detected.where,
+                    # JSON knows no infinity
+                    "factor": detected
+                    and (detected.factor if np.isfinite(detected.factor) else "inf"),
+                }
+            )
+    return rows
+
+
+def main(argv=None):
+    """Run the command; exit code 1 if a bug was not detected."""
+    p = Parser("python -m torch_ref.mutation", description=__doc__.split("\n")[0])
+    p.add_argument("--dataset", choices=["auto", "mnist", "sample"], default="auto")
+    p.add_argument("--data-dir", metavar="DIR", help="folder of the IDX files, gzipped or not")
+    options = p.parse_args(argv)
+    pictures, _, found = data.load(options.dataset, options.data_dir)
+    results = {
+        "dataset": found.name,
+        "versions": {"numpy": np.__version__, "torch": torch.__version__},
+        "rows": measure(found, pictures),
+    }
+    RESULTS.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    print(tables(results))
+    if any((row["bug"] == "None") == bool(row["factor"]) for row in results["rows"]):
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    entry.run(main)

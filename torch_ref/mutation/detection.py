@@ -1,0 +1,174 @@
+"""What a planted bug does: where it differs from PyTorch, and what training with it ends with.
+
+In the comments: N images, B images in a batch.
+"""
+
+from dataclasses import replace
+from itertools import islice, zip_longest
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from scratchnet.checking.bugs import Bug
+from scratchnet.checking.planting import NOISE, build
+from torch_ref import data
+from torch_ref.lockstep import gan
+from torch_ref.lockstep.step import Lockstep
+
+RIGHTS = tuple(
+    Bug("None", model, file, ())
+    for model, file in {
+        "mlp": "nn/layers.py",
+        "cnn": "nn/conv.py",
+        "compiled cnn": "kernels/conv_ops.py",
+        "direct cnn": "kernels/implicit_gemm.py",
+        "gan": "nn/gan.py",
+        "compiled gan": "kernels/adam.py",
+    }.items()
+)
+# The models, and how many images each is trained on, at most.
+IMAGES = {"mlp": 60_000} | dict.fromkeys(
+    ("cnn", "compiled cnn", "direct cnn", "gan", "compiled gan"), 6_000
+)
+RECIPE = {"lr": 0.05, "momentum": 0.5, "weight_decay": 1e-4}  # so that no bug lies idle
+EPOCHS = 2
+
+
+class Detection(NamedTuple):
+    """How the comparison with PyTorch met a bug."""
+
+    where: str  # the first tensor that was wrong, in the order of computation
+    factor: float  # the largest difference, as a multiple of what is allowed
+
+
+def detect(planted, found, pictures, model="mlp"):
+    """Walk a planted network beside PyTorch's; return the Detection, or None if nothing is wrong.
+
+    Args:
+        planted: a package like scratchnet.
+        model: what of it to train, by its name in IMAGES.
+        found, pictures: the same training images, as a `scratchnet.data.Dataset` and as
+            torchvision's data set.
+    """
+    detections = []
+    try:
+        steps = _gan_steps if "gan" in model else _steps
+        for step in steps(planted, found, pictures, model):
+            if step is None:
+                detections.append(Detection("a batch", np.inf))
+            elif not step.ok:
+                bad = [v for v in step.verdicts if not v.ok]
+                detections.append(Detection(bad[0].name, max(v.excess for v in bad)))
+    except ValueError:  # the layers check the shapes they are given
+        detections = detections or [Detection("a shape", np.inf)]
+    if not detections:
+        return None
+    return Detection(detections[0].where, max(c.factor for c in detections))
+
+
+def _steps(planted, found, pictures, model):
+    """Yield Steps over two small epochs and then two probes; None for a batch too few or many."""
+    few = _few(found)
+    with np.errstate(all="ignore"):
+        x = planted.data.to_unit_interval(found.train.images[few], np.float64)  # (70,784)
+        labels = found.train.labels[few]  # (70,)
+        pair = _pair(planted, model)
+        for epoch in (1, 2):
+            recipe = {"seed": 0, "epoch": epoch}
+            ours = planted.data.batches(x, labels, 32, **recipe)
+            theirs = data.batches(
+                torch.utils.data.Subset(pictures, few), 32, dtype=torch.float64, **recipe
+            )
+            for our_batch, their_batch in zip_longest(ours, theirs):
+                yield pair.step(our_batch, their_batch) if our_batch and their_batch else None
+
+        pair = _pair(planted, model)
+        for hidden in pair.network.parametric_layers[:-1]:
+            unit = (0,) if hidden.W.ndim == 4 else (slice(None), 0)
+            hidden.W[unit] = hidden.b[0] = 0  # a pre-activation of exactly 0
+        yield pair.step((x, labels), (torch.from_numpy(x), torch.from_numpy(labels)))
+
+        pair = _pair(planted, model)
+        pair.network.parametric_layers[-1].W *= 1e5  # logits in the thousands, and images far apart
+        yield pair.step((x, labels), (torch.from_numpy(x), torch.from_numpy(labels)))
+
+
+def _gan_steps(planted, found, pictures, model):
+    """Yield Steps of both, over two small epochs and then two probes, as `_steps` does."""
+    few = _few(found)
+    found = replace(found, train=found.train._make(part[few] for part in found.train))
+    pictures = torch.utils.data.Subset(pictures, few)
+
+    def begin():
+        pair = gan.Duel(build(planted, model, np.float64), planted.binary_cross_entropy)
+        return pair, gan.walk(pair, found, pictures, 32, 0, np.float64)
+
+    with np.errstate(all="ignore"):
+        _, steps = begin()
+        yield from islice(steps, 12)
+
+        pair, steps = begin()
+        for hidden in pair.ours.combined.parametric_layers[:-1]:
+            hidden.W[:, 0] = hidden.b[0] = 0  # a pre-activation of exactly 0
+        yield from islice(steps, 2)
+
+        pair, steps = begin()
+        pair.ours.combined.parametric_layers[-1].W *= 1e5  # logits in the thousands
+        yield from islice(steps, 2)
+
+
+def _few(found):
+    """Numbers of 70 images, two batches of 32 and one of 6, with all digits among them."""
+    return np.linspace(0, len(found.train.labels) - 1, 70).astype(int)
+
+
+def _pair(planted, model):
+    network = build(planted, model, np.float64)
+    return Lockstep(network, planted.SGD(network, **RECIPE), planted.softmax_cross_entropy)
+
+
+def accuracy_after_training(planted, found, model="mlp"):
+    """Return the share of the test images that a planted network reads after EPOCHS epochs."""
+    network = build(planted, model)
+    sgd = planted.SGD(network, **RECIPE)
+    x = planted.data.to_unit_interval(found.train.images[: IMAGES[model]])  # (N,784)
+    with np.errstate(all="ignore"):
+        for epoch in range(1, EPOCHS + 1):
+            for images, labels in planted.data.batches(
+                x, found.train.labels[: len(x)], 32, seed=0, epoch=epoch
+            ):
+                logits = network.forward(images)  # (B,10)
+                _, dlogits = planted.softmax_cross_entropy(logits, labels)
+                network.backward(dlogits)
+                sgd.step()
+        x = planted.data.to_unit_interval(found.test.images)  # (N,784)
+        parts = [network.forward(x[i : i + 1000]) for i in range(0, len(x), 1000)]
+    predicted = np.concatenate(parts).argmax(axis=1)  # (N,10) -> (N,)
+    return float((predicted == found.test.labels).mean())
+
+
+def losses_after_training(planted, found, model="gan"):
+    """Return the mean losses of a planted GAN, discriminator and generator, in its last epoch.
+
+    A None stands for a loss that is not finite.
+    """
+    gan, rng = build(planted, model), np.random.default_rng(0)
+    x = 2 * planted.data.to_unit_interval(found.train.images[: IMAGES[model]]) - 1  # (N,784)
+    with np.errstate(all="ignore"):
+        for epoch in range(1, EPOCHS + 1):
+            losses = []
+            for real, _ in planted.data.batches(x, found.train.labels, 32, seed=0, epoch=epoch):
+                noise = rng.standard_normal((2, len(real), NOISE), np.float32)  # (2,B,Z)
+                losses.append(
+                    (gan.discriminator_step(real, noise[0]), gan.generator_step(noise[1]))
+                )
+        means = np.mean(losses, axis=0)  # (batches,2) -> (2,)
+    return [float(mean) if np.isfinite(mean) else None for mean in means]
+
+
+def score(planted, found, model):
+    """Return what a training ends with, {"test_accuracy": share} or {"losses": [...]} of a GAN."""
+    if "gan" in model:
+        return {"losses": losses_after_training(planted, found, model)}
+    return {"test_accuracy": accuracy_after_training(planted, found, model)}

@@ -1,0 +1,61 @@
+"""The results of mutation testing, as tables in Markdown."""
+
+from pathlib import Path
+
+import scratchnet
+from scratchnet.checking.planting import GAN_LR, build
+from torch_ref.lockstep.gan import Duel
+from torch_ref.mutation.detection import EPOCHS, IMAGES, RECIPE
+
+RESULTS = Path(__file__).with_name("results.json")
+
+
+def tables(results):
+    """Return the tables of the README, one for each model, in Markdown."""
+    rows = results["rows"]
+    parts = [
+        f"{_describe(model)}, {EPOCHS} epochs on up to {IMAGES[model]:,} images of "
+        f"{results['dataset']}, {_recipe(model)}"
+        f"\n\n{_table([row for row in rows if row['model'] == model])}"
+        for model in dict.fromkeys(row["model"] for row in rows)
+    ]
+    return "\n\n".join(parts)
+
+
+def _describe(model):
+    kind = model.split()[-1]
+    network = build(scratchnet, kind)
+    name = str(Duel(network, scratchnet.binary_cross_entropy) if kind == "gan" else network)
+    return name + {
+        "compiled cnn": " with compiled folding and pooling",
+        "direct cnn": " without patches in memory",
+        "compiled gan": " with a compiled Adam",
+    }.get(model, "")
+
+
+def _recipe(model):
+    if "gan" in model:
+        return f"Adam with lr {GAN_LR}"
+    return (
+        f"lr {RECIPE['lr']}, momentum {RECIPE['momentum']}, weight decay {RECIPE['weight_decay']}"
+    )
+
+
+def _table(rows):
+    right, *planted = rows
+    scored = "losses of both" if "losses" in right else "test accuracy"
+    lines = [
+        f"| planted bug | {scored} | first wrong tensor | difference / allowed |",
+        "|---|---:|---|---:|",
+        f"| *none* | {_scored(right)} | | passes |",
+    ]
+    for row in sorted(planted, key=lambda row: -row.get("test_accuracy", 0)):
+        factor = "∞" if row["factor"] == "inf" else f"{row['factor']:.0e}"
+        lines.append(f"| {row['bug']} | {_scored(row)} | {row['wrong_tensor']} | {factor} |")
+    return "\n".join(lines)
+
+
+def _scored(row):
+    if "losses" in row:
+        return ", ".join("–" if loss is None else f"{loss:.2f}" for loss in row["losses"])
+    return f"{row['test_accuracy']:.2%}"
