@@ -7,14 +7,12 @@ That walk is the chain rule, and all there is to backpropagation (Rumelhart, Hin
 "Learning representations by back-propagating errors", 1986). README.md beside this file derives it.
 """
 
-from functools import cache
 from itertools import pairwise
 
 import numpy as np
 
 from scratchnet.nn.layers import Linear, ReLU
-
-CACHED = {"x", "y", "patches"}  # what forward keeps for backward, and is no parameter
+from scratchnet.nn.parameters import check_parameters, parameter_names
 
 
 class Network:
@@ -27,7 +25,7 @@ class Network:
     def __init__(self, layers):
         """ValueError if a layer holds what may be a parameter and would never be trained."""
         for layer in layers:
-            _check_parameters(layer)
+            check_parameters(layer)
         self.layers = layers
 
     @property
@@ -69,44 +67,6 @@ class Network:
 
     def __str__(self):
         return ", ".join(map(repr, self.layers))
-
-
-def parameter_names(layer):
-    """Return the names of a layer's parameters: its attributes X that have a dX beside them."""
-    return _with_gradients(tuple(vars(layer)))
-
-
-@cache  # the optimiser asks at every step
-def _with_gradients(names):
-    return tuple(name for name in names if "d" + name in names and name not in CACHED)
-
-
-def _check_parameters(layer):
-    """ValueError for what may be a parameter of the layer, and would be overlooked.
-
-    Free are what `forward` caches, and names that begin with "_", such as those of constants.
-    """
-    held = {k: value for k, value in vars(layer).items() if k not in CACHED and k[0] != "_"}
-    gradients = {"d" + name for name in held}
-    for name, value in held.items():
-        gradient = held.get("d" + name)
-        if gradient is None:
-            overlooked = name not in gradients and _may_be_parameter(value)
-        else:  # of a parameter that no optimiser can change in place, as a float
-            overlooked = not (isinstance(value, np.ndarray) and value.shape == np.shape(gradient))
-        if overlooked:
-            raise ValueError(
-                f"{type(layer).__name__}.{name} would never be trained: a parameter X is an array "
-                f"with its gradient beside it, an array dX of its shape; name anything else _{name}"
-            )
-
-
-def _may_be_parameter(value):
-    """Whether a value is an array of floats, a layer, or a list with one of these."""
-    if isinstance(value, list | tuple):
-        return any(map(_may_be_parameter, value))
-    is_floats = isinstance(value, np.ndarray) and value.dtype.kind == "f" and value.size > 0
-    return is_floats or hasattr(value, "backward")
 
 
 class MLP(Network):
