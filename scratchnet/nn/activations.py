@@ -1,8 +1,8 @@
-"""Other bends than ReLU's: one that leaks, and two that level off.
+"""Activation functions: leaky ReLU, hyperbolic tangent and sigmoid. (ReLU is in layers.py.)
 
     LeakyReLU  __/    Tanh  from -1 __/‾‾ to 1    Sigmoid  from 0 __/‾‾ to 1
 
-Each is a layer like those of `scratchnet.layers`, element by element, for arrays of any shape.
+Each is a layer like those of layers.py, element by element, for arrays of any shape.
 
 In the comments: B images in a batch, N numbers of each.
 """
@@ -11,15 +11,15 @@ import numpy as np
 
 
 class LeakyReLU:
-    """y = x where x > 0, and a little of x elsewhere, so that no unit is ever cut off for good.
+    """Leaky rectifier: y = x where x > 0, and slope · x elsewhere, so that no unit dies for good.
 
-    The slope is 1 where x > 0 and `slope` elsewhere; at 0 we take the latter, as PyTorch does.
+    Its derivative is 1 where x > 0 and `slope` where x < 0; at 0 we take `slope`, as PyTorch does.
     From Maas, Hannun, Ng, "Rectifier Nonlinearities Improve Neural Network Acoustic Models", 2013,
     section 2.
     """
 
     def __init__(self, slope=0.01):
-        """Args: the slope below 0, between 0 and 1; ValueError otherwise."""
+        """Args: the slope for negative x, between 0 and 1; ValueError otherwise."""
         if not 0 < slope < 1:
             raise ValueError(f"LeakyReLU({slope}): the slope must lie between 0 and 1")
         self.slope = slope
@@ -35,9 +35,12 @@ class LeakyReLU:
         _check(self, dy, self.mask)
         return dy * np.maximum(self.mask, dy.dtype.type(self.slope))  # (B,N)
 
+    def __repr__(self):
+        return f"LeakyReLU({self.slope})"
+
 
 class Tanh:
-    """y = tanh(x), from -1 to 1, with the slope 1 - y²."""
+    """Hyperbolic tangent: y = tanh(x), from -1 to 1, with the derivative 1 - y²."""
 
     def __init__(self):
         self.y = np.empty(0)  # no batch seen yet
@@ -52,9 +55,12 @@ class Tanh:
         _check(self, dy, self.y)
         return dy * (1 - self.y * self.y)  # (B,N)
 
+    def __repr__(self):
+        return "Tanh()"
+
 
 class Sigmoid:
-    """y = 1 / (1 + exp(-x)), from 0 to 1, with the slope y (1 - y)."""
+    """Logistic sigmoid: y = 1 / (1 + exp(-x)), from 0 to 1, with the derivative y (1 - y)."""
 
     def __init__(self):
         self.y = np.empty(0)  # no batch seen yet
@@ -69,12 +75,15 @@ class Sigmoid:
         _check(self, dy, self.y)
         return dy * (1 - self.y) * self.y  # (B,N)
 
+    def __repr__(self):
+        return "Sigmoid()"
+
 
 def sigmoid(x):
-    """Return 1 / (1 + exp(-x)), of the shape and dtype of x.
+    """Return the logistic function 1 / (1 + exp(-x)), of the shape and dtype of x.
 
-    Where x < 0 it is exp(x) / (1 + exp(x)): no exponential overflows, and none is added to 1 and
-    lost.
+    Where x < 0 it is computed as exp(x) / (1 + exp(x)): no exponential overflows, and none is lost
+    in the sum with 1.
     """
     exp = np.exp(-np.abs(x))  # in (0,1]
     return np.where(x < 0, exp, x.dtype.type(1)) / (1 + exp)

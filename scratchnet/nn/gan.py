@@ -1,12 +1,12 @@
-"""Generative adversarial networks: a generator draws digits, a discriminator tells them from real.
+"""Generative adversarial networks (GANs): a generator makes digits that a discriminator tests.
 
     noise ──generator──> fakes ──┐
                                  ├──discriminator──> logits: real or fake?
     digits of MNIST ─────────────┘
 
-Each takes ordinary training steps on what the other does (Goodfellow et al., "Generative
-Adversarial Networks", 2014, Algorithm 1). To the generator, the discriminator is nothing but more
-layers: together they are one network from noise to logit, whose gradient comes back through both.
+Both are trained in turn, by binary cross-entropy (Goodfellow et al., "Generative Adversarial
+Networks", 2014, Algorithm 1). To the generator, the discriminator is nothing but more layers:
+together they are one network from noise to logit, and backpropagation goes through both.
 
 In the comments: B images in a batch, Z numbers of noise for each.
 """
@@ -23,8 +23,8 @@ from scratchnet.nn.optim import Adam, adam_update
 
 PIXELS = 784
 # Both from Radford, Metz, Chintala, "Unsupervised Representation Learning with Deep Convolutional
-# Generative Adversarial Networks", 2016, section 4. Unlike there, the generator leaks as well: once
-# the discriminator is ahead, units that are off for good are its death.
+# Generative Adversarial Networks", 2016, section 4. Unlike there, the generator has leaky ReLUs as
+# well: once the discriminator is ahead, dead units would keep it from ever catching up.
 SLOPE, BETAS = 0.2, (0.5, 0.999)
 
 
@@ -32,9 +32,10 @@ class Generator(Network):
     """From noise (B, Z) to images (B, 784) in [-1, 1]: Linear, LeakyReLU, ..., Tanh."""
 
     def __init__(self, noise, hidden, *, rng, dtype=np.float32, matmul=np.matmul):
-        """Build the layers for so many numbers of noise and these hidden widths.
+        """Build the layers.
 
         Args:
+            noise, hidden: the size Z of the noise vectors, and the hidden widths in order.
             rng, dtype, matmul: handed to every `Linear`; the layers draw from `rng` in order.
         """
         sizes, layer_args = (noise, *hidden, PIXELS), {"rng": rng, "dtype": dtype, "matmul": matmul}
@@ -42,7 +43,7 @@ class Generator(Network):
 
 
 class Discriminator(Network):
-    """From images (B, 784) to logits (B, 1), over 0 for real: Linear, LeakyReLU, ..., Linear."""
+    """From images (B, 784) to logits (B, 1), positive for real: Linear, LeakyReLU, ..., Linear."""
 
     def __init__(self, hidden, *, rng, dtype=np.float32, matmul=np.matmul):
         """Build the layers with these hidden widths; the rest as for the `Generator`."""
@@ -63,26 +64,26 @@ class GAN:
         self.discriminator_adam = Adam(discriminator, discriminator_lr, betas, update=update)
 
     def discriminator_step(self, real, noise):
-        """Take a step of the discriminator on real (B, 784) and fake images; return the loss."""
+        """Train the discriminator a step on real images (B, 784) and fakes; return its loss."""
         fakes = self.generator.forward(noise)  # (B,Z) -> (B,784)
         batch = discriminator_batch(real, fakes)  # (2B,784), (2B,1)
         return train_step(self.discriminator, self.discriminator_adam, *batch)
 
     def generator_step(self, noise):
-        """Take a step of the generator, towards fakes that are taken for real; return the loss.
+        """Train the generator a step by the non-saturating loss, -log D(fake); return it.
 
-        This is the non-saturating loss: it maximises log D, rather than minimise log(1 - D), which
-        is flat where the discriminator is confident (section 3 of the paper).
+        The paper's minimax loss, log(1 - D(fake)), saturates: it is flat where the discriminator is
+        confident (section 3).
         """
         batch = generator_batch(noise)  # (B,Z), (B,1)
         return train_step(self.combined, self.generator_adam, *batch)
 
 
 def train_step(network, optimiser, x, targets):
-    """Take one training step on x, whose logits should say `targets` (B, 1); return the loss.
+    """Train for one step on x and its targets (B, 1), by binary cross-entropy; return the loss.
 
-    The optimiser may move a part of the network only. What `backward` leaves in the other part is
-    overwritten before anybody uses it.
+    The optimiser may update a part of the network only. The gradients that `backward` leaves in the
+    other part are overwritten before anybody uses them.
     """
     logits = network.forward(x)  # (B,784) or (B,Z) -> (B,1)
     loss, dlogits = binary_cross_entropy(logits, targets)  # (), (B,1)
@@ -99,7 +100,7 @@ def discriminator_batch(real, fakes):
 
 
 def generator_batch(noise):
-    """Return the generator's batch: the noise (B, Z), and the target 1, to be taken for real."""
+    """Return the generator's batch: the noise (B, Z), and its targets (B, 1), all 1 for real."""
     return noise, np.ones((len(noise), 1), noise.dtype)  # (B,Z), (B,1)
 
 

@@ -1,12 +1,13 @@
-"""A layer maps x to y going forward, and dL/dy to dL/dx coming back.
+"""Dense layer and ReLU. A layer maps x to y going forward, and dL/dy to dL/dx coming back.
 
     x ---Linear---> z ---ReLU---> a ---Linear---> logits ---> L
     dx <----------- dz <--------- da <----------- dlogits <---'
 
-Every layer is a pair of methods. `forward` computes the output and keeps what the way back needs;
-`backward` receives dL/dy, the gradient of the loss L for the layer's output, and returns dL/dx, the
-one for its input. A gradient is named after its value: `dW` is dL/dW and has the shape of `W`.
-Layers never change their weights: that is the optimiser's work, after all gradients are known.
+Every layer is a pair of methods. `forward` computes the output and keeps what the backward pass
+needs; `backward` applies the chain rule: it receives dL/dy, the gradient of the loss L with respect
+to the layer's output, and returns dL/dx, that with respect to its input. A gradient is named after
+its value: `dW` is dL/dW and has the shape of `W`. Layers never change their parameters: that is the
+optimiser's work, after all gradients are known. README.md beside this file derives every formula.
 
 In the comments: B images in a batch, I inputs, O outputs.
 """
@@ -15,7 +16,7 @@ import numpy as np
 
 
 class Linear:
-    """The affine map y = x W + b.
+    """Dense (fully connected) layer: the affine map y = x W + b.
 
     By the chain rule, with dy = dL/dy (Goodfellow et al., *Deep Learning*, 2016, section 6.5.6):
 
@@ -29,9 +30,10 @@ class Linear:
     name = "linear"  # of its weights in a checkpoint: linear1.W
 
     def __init__(self, n_in, n_out, *, rng, dtype=np.float32, matmul=np.matmul):
-        """Draw W and b from U(-1/√I, 1/√I), as `torch.nn.Linear` does.
+        """Initialise W and b from U(-1/√I, 1/√I), as `torch.nn.Linear` does.
 
         The biases are not zero on purpose: a wrong bias gradient has nothing to hide behind.
+        ValueError for sizes under 1, TypeError for an rng that is no `numpy.random.Generator`.
 
         Args:
             n_in, n_out: the numbers of inputs I and outputs O, at least 1.
@@ -41,6 +43,10 @@ class Linear:
         """
         if n_in < 1 or n_out < 1:
             raise ValueError(f"Linear({n_in}, {n_out}): both sizes must be at least 1")
+        if not isinstance(rng, np.random.Generator):
+            raise TypeError(
+                f"rng must be a numpy.random.Generator, as np.random.default_rng(0), not {rng!r}"
+            )
         bound = 1 / np.sqrt(n_in)
         self.W = rng.uniform(-bound, bound, (n_in, n_out)).astype(dtype)  # (I,O)
         self.b = rng.uniform(-bound, bound, n_out).astype(dtype)  # (O,)
@@ -65,8 +71,8 @@ class Linear:
     def backward(self, dy, *, need_dx=True):
         """Leave dW and db; return dx (B, I) for dy (B, O), or None unless `need_dx`.
 
-        The gradient for the images themselves moves no weight, so the first layer of a network can
-        save the product. ValueError if dy has not the shape and dtype of the last output.
+        No weight depends on the gradient with respect to the images, so the first layer of a
+        network skips that product. ValueError if dy has not the shape and dtype of the last output.
         """
         expected = (len(self.x), self.W.shape[1])
         if dy.shape != expected or dy.dtype != self.W.dtype:
@@ -78,13 +84,17 @@ class Linear:
         self.db = dy.sum(axis=0)  # (B,O) -> (O,)
         return self.matmul(dy, self.W.T) if need_dx else None  # (B,O) @ (O,I) -> (B,I)
 
+    def __repr__(self):
+        n_in, n_out = self.W.shape
+        return f"Linear({n_in}, {n_out})"
+
 
 class ReLU:
-    """The rectifier y = max(x, 0), element by element.
+    """Rectified linear unit, or rectifier: y = max(x, 0), element by element.
 
-    Its slope is 1 where x > 0 and 0 elsewhere. At x = 0 it has none; like PyTorch we take 0. A NaN
-    passes both ways, and so does a gradient that is not finite (as 0 times it: NaN, where PyTorch
-    has 0), so that a fault stays visible instead of turning into a zero.
+    Its derivative is 1 where x > 0 and 0 where x < 0. At x = 0 it has none; like PyTorch we take 0.
+    A NaN passes both ways, and so does a gradient that is not finite (as 0 times it: NaN, where
+    PyTorch has 0), so that a fault stays visible instead of turning into a zero.
     """
 
     def __init__(self):
@@ -102,3 +112,6 @@ class ReLU:
                 f"ReLU takes dy of shape {self.mask.shape}, as its last output, not {dy.shape}"
             )
         return dy * self.mask  # (B,O)
+
+    def __repr__(self):
+        return "ReLU()"

@@ -1,13 +1,13 @@
-"""Loss functions: how wrong the network is, as one number, and its gradient for the logits.
+"""Loss functions: softmax cross-entropy and binary cross-entropy, with their gradients.
 
     softmax cross-entropy     logits --softmax--> p --(-log p[label], mean over the batch)--> L
                               dlogits = (p - onehot(label)) / B
     binary cross-entropy      logits --sigmoid--> p --(-t log p - (1-t) log(1-p), mean)--> L
                               dlogits = (p - t) / N
 
-The gradient is the whole lesson of classification in one line: what was predicted minus what is
-true. The loss and the softmax, or sigmoid, stand in one function since their derivatives cancel to
-just that.
+A loss says in one number how wrong the network is. Its gradient is the whole lesson of
+classification in one line: what was predicted minus what is true. The loss and the softmax, or
+sigmoid, stand in one function since their derivatives cancel to just that.
 
 In the comments: B images in a batch, C classes.
 """
@@ -18,7 +18,7 @@ from scratchnet.nn.activations import sigmoid
 
 
 def softmax(logits):
-    """Return the probabilities p (B, C) that the scores logits (B, C) stand for; rows sum to 1."""
+    """Return softmax(logits): probabilities p (B, C) for the scores (B, C); each row sums to 1."""
     exp = np.exp(logits - logits.max(axis=1, keepdims=True))  # (B,C)
     return exp / exp.sum(axis=1, keepdims=True)  # (B,C) / (B,1) -> (B,C)
 

@@ -1,10 +1,10 @@
-"""A network is its layers in order; its gradient is the same list walked backwards.
+"""Backpropagation: a network is its layers in order, and its gradient the same list backwards.
 
     forward:   x ──> layers[0] ──> layers[1] ──> ... ──> logits
     backward:       <── layers[0] <── layers[1] <── ... <── dlogits
 
 That walk is the chain rule, and all there is to backpropagation (Rumelhart, Hinton, Williams,
-"Learning representations by back-propagating errors", 1986).
+"Learning representations by back-propagating errors", 1986). README.md beside this file derives it.
 """
 
 from itertools import pairwise
@@ -12,18 +12,26 @@ from itertools import pairwise
 import numpy as np
 
 from scratchnet.nn.layers import Linear, ReLU
+from scratchnet.nn.parameters import check_parameters, parameter_names
 
 
 class Network:
-    """Layers in order, of which the first has weights."""
+    """Layers in order, of which the first has parameters.
+
+    A layer is any object with `forward(x)` and `backward(dy)`, the first also with `need_dx`. Its
+    parameters are the arrays X that it holds beside their gradients dX, as W beside dW.
+    """
 
     def __init__(self, layers):
+        """ValueError if a layer holds what may be a parameter and would never be trained."""
+        for layer in layers:
+            check_parameters(layer)
         self.layers = layers
 
     @property
     def parametric_layers(self):
-        """The layers that have weights, in order: `Linear`s and convolutions."""
-        return [layer for layer in self.layers if hasattr(layer, "W")]
+        """The layers that have parameters, in order: `Linear`, `Conv2d`, and layers of your own."""
+        return [layer for layer in self.layers if parameter_names(layer)]
 
     def forward(self, x):
         """Return what the last layer makes of x (B, inputs): of images, the logits (B, classes)."""
@@ -32,26 +40,33 @@ class Network:
         return x
 
     def backward(self, dlogits):
-        """Leave dW and db in every layer of weights, for the batch that `forward` saw last."""
+        """Backpropagate dlogits: leave dW and db in every layer, for the batch of `forward`."""
         dy = dlogits  # (B, classes)
         for layer in reversed(self.layers[1:]):
             dy = layer.backward(dy)
         self.layers[0].backward(dy, need_dx=False)
 
     def parameters(self):
-        """Return [(name, array), ...]: the weights themselves, not copies, in a fixed order."""
-        return self._named("W", "b")
+        """Return [(name, array), ...]: the arrays themselves, not copies, in a fixed order."""
+        return self._named("")
 
     def gradients(self):
         """Return [(name, array), ...] of the last backward pass, in the order of `parameters`."""
-        return self._named("dW", "db")
+        return self._named("d")
 
-    def _named(self, *attributes):
-        return [
-            (f"{layer.name}{i}.{attribute}", getattr(layer, attribute))
-            for i, layer in enumerate(self.parametric_layers, start=1)
-            for attribute in attributes
-        ]
+    def _named(self, prefix):
+        pairs = []
+        for i, layer in enumerate(self.parametric_layers, start=1):
+            kind = getattr(layer, "name", type(layer).__name__.lower())
+            for name in parameter_names(layer):
+                pairs.append((f"{kind}{i}.{prefix}{name}", getattr(layer, prefix + name)))
+        return pairs
+
+    def __repr__(self):
+        return f"{type(self).__name__}({self})"
+
+    def __str__(self):
+        return ", ".join(map(repr, self.layers))
 
 
 class MLP(Network):

@@ -1,9 +1,8 @@
-"""Gradient descent: every weight takes a small step against its gradient.
+"""Optimisers: stochastic gradient descent (SGD) with momentum and weight decay, and Adam.
 
-    W ──> W - lr · dW
+    W ──> W - lr · dW        gradient descent: a small step against the gradient
 
-SGD, with momentum and weight decay, and Adam. The network knows its slope, the optimiser knows how
-far to go; neither does the other's work.
+The network knows its gradient, the optimiser how far to step; neither does the other's work.
 """
 
 import math
@@ -38,7 +37,7 @@ class SGD:
         self.velocities = [(name, np.zeros_like(p)) for name, p in network.parameters()]
 
     def step(self):
-        """Change every parameter of the network in place, by its gradient of the last backward."""
+        """Update every parameter of the network in place, by its gradient of the last backward."""
         parameters, gradients = self.network.parameters(), self.network.gradients()
         for (_, p), (_, g), (_, v) in zip(parameters, gradients, self.velocities, strict=True):
             if self.weight_decay:
@@ -50,17 +49,17 @@ class SGD:
             p -= self.lr * g
 
     def state(self):
-        """Return what is remembered from step to step: {"v": [(name, array), ...]}, or nothing."""
+        """Return the state kept between steps: {"v": [(name, array), ...]}, or {}."""
         return {"v": self.velocities} if self.momentum else {}
 
 
 def adam_update(p, g, m, v, step_size, sqrt_correction2, betas, eps):
-    """Change a parameter p and its moment estimates m and v in place, by its gradient g.
+    """Adam's update of a parameter p and its moment estimates m and v, in place, by gradient g.
 
     Args:
         p, g, m, v: arrays of one shape and dtype.
         step_size, sqrt_correction2: lr / (1 - β1ᵗ) and √(1 - β2ᵗ): the bias correction of m and v,
-            kept out of the loop over the elements.
+            computed once for all elements.
         betas, eps: those of `Adam`.
     """
     beta1, beta2 = betas
@@ -82,18 +81,18 @@ class Adam:
         v̂ = v / (1 - β2ᵗ)                 the first of them would be too small
         p ← p - lr · m̂ / (√v̂ + eps)
 
-    So every weight takes steps of a size of its own, about lr, whatever the size of its gradient.
+    So every parameter has a step size of its own, about lr, whatever the scale of its gradient.
 
     Attributes:
         first_moments, second_moments: [(name, m), ...] and [(name, v), ...], of the parameters.
-        steps: how many were taken, t, as an array of no dimensions.
+        steps: the number of steps taken, t, as an array of no dimensions.
     """
 
     def __init__(self, network, lr, betas=(0.9, 0.999), eps=1e-8, update=adam_update):
         """Start with both moment estimates at 0.
 
         Args:
-            network: whose parameters it changes.
+            network: the network whose parameters it updates.
             lr, betas, eps: floats: lr and eps over 0, betas from 0 and below 1; or ValueError.
             update: `adam_update`, or `scratchnet.kernels.adam.adam_update`, the same compiled.
         """
@@ -109,7 +108,7 @@ class Adam:
         self.steps = np.zeros((), np.int64)
 
     def step(self):
-        """Change every parameter of the network in place, by its gradient of the last backward."""
+        """Update every parameter of the network in place, by its gradient of the last backward."""
         self.steps += 1
         correction1, correction2 = (1 - beta ** int(self.steps) for beta in self.betas)
         step_size, sqrt_correction2 = self.lr / correction1, math.sqrt(correction2)
@@ -120,8 +119,5 @@ class Adam:
             self.update(p, g, m, v, step_size, sqrt_correction2, self.betas, self.eps)
 
     def state(self):
-        """Return what is remembered from step to step: {"m": [(name, array), ...], "v": ..., "t"}.
-
-        t, the number of steps, is an array of no dimensions.
-        """
+        """Return the state kept between steps: {"m": [(name, m), ...], "v": ..., "t": steps}."""
         return {"m": self.first_moments, "v": self.second_moments, "t": self.steps}

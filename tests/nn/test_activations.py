@@ -1,4 +1,4 @@
-"""The other activations: what PyTorch computes, for any shape, at every edge of the format."""
+"""Activation functions: what PyTorch computes, for any shape, at every edge of the format."""
 
 import math
 import re
@@ -119,7 +119,7 @@ def test_a_leaky_relu_has_the_lesser_slope_at_zero_and_pytorchs_by_default():
 
 
 @pytest.mark.parametrize("slope", [0, 1, -0.1, 1.5, np.nan])
-def test_a_leaky_relu_refuses_slopes_that_do_not_leak_or_do_not_bend(slope):
+def test_a_leaky_relu_refuses_slopes_that_are_not_between_0_and_1(slope):
     with pytest.raises(ValueError, match="between 0 and 1"):
         LeakyReLU(slope)
 

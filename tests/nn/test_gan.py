@@ -1,4 +1,4 @@
-"""The two adversaries: who learns from what, and that a whole epoch of it is PyTorch's."""
+"""The GAN: who learns from what, and that a whole epoch of training is PyTorch's."""
 
 import numpy as np
 import pytest

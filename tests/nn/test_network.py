@@ -8,9 +8,8 @@ import sys
 import numpy as np
 import pytest
 
-from scratchnet import MLP, SGD, Linear, ReLU, softmax_cross_entropy
+from scratchnet import MLP, SGD, Linear, Network, ReLU, Tanh, softmax, softmax_cross_entropy
 from scratchnet.data import to_unit_interval
-from scratchnet.nn.losses import softmax
 
 
 def rng():
@@ -208,6 +207,63 @@ class TestTheLoss:
             softmax_cross_entropy(logits, labels)
 
 
+class Scale:
+    """y = gamma x, with one gamma an input: a layer whose parameter is not called W."""
+
+    def __init__(self, n, **more):
+        self.gamma, self.dgamma = np.ones(n), np.zeros(n)
+        vars(self).update(more)
+
+    def forward(self, x):
+        self.x = x  # (B,I)
+        return self.gamma * x
+
+    def backward(self, dy, *, need_dx=True):
+        self.dgamma = (dy * self.x).sum(axis=0)  # (B,I) -> (I,)
+        return dy * self.gamma
+
+
+class TestNetwork:
+    def test_trains_a_layer_of_ones_own_whatever_its_parameters_are_called(self):
+        linear = Linear(2, 2, rng=rng(), dtype=np.float64)
+        network = Network([Scale(2), Tanh(), linear])
+        names = ["scale1.gamma", "linear2.W", "linear2.b"]
+        assert [name for name, _ in network.parameters()] == names
+        sgd, before = SGD(network, lr=0.5), linear.W.copy()
+        _, dlogits = softmax_cross_entropy(network.forward(np.array([[1.0, -2.0]])), np.array([1]))
+        network.backward(dlogits)
+        sgd.step()
+        scale = network.layers[0]
+        assert scale.gamma.tolist() == (1 - 0.5 * scale.dgamma).tolist()
+        assert (scale.gamma != 1).all()
+        assert (before != linear.W).all()
+
+    @pytest.mark.parametrize(
+        "more",
+        [
+            *({"beta": np.zeros(2)}, {"beta": np.zeros(2), "dbeta": None}),
+            *({"beta": np.zeros(2), "dbeta": np.zeros(3)}, {"beta": 0.0, "dbeta": 0.0}),
+            *({"beta": Linear(2, 2, rng=rng())}, {"beta": [np.zeros(2)]}),
+        ],
+    )
+    def test_refuses_a_layer_with_something_that_would_never_be_trained(self, more):
+        with pytest.raises(ValueError, match=r"Scale\.beta would never be trained.*dX.*_beta"):
+            Network([Scale(2, **more)])
+
+    def test_takes_layers_that_have_run_and_constants_that_say_so(self):
+        scale = Scale(2, _mean=np.ones(2), momentum=0.5, seen=np.arange(3))
+        linear = Linear(2, 3, rng=rng(), dtype=np.float64)
+        network = Network([scale, linear, Tanh()])
+        network.backward(network.forward(np.ones((4, 2))))
+        again = Network(network.layers)
+        assert [n for n, _ in again.gradients()] == ["scale1.dgamma", "linear2.dW", "linear2.db"]
+
+    def test_prints_its_layers_or_its_widths(self):
+        network = Network([Linear(2, 3, rng=rng()), ReLU(), Linear(3, 1, rng=rng()), Tanh()])
+        assert repr(network) == "Network(Linear(2, 3), ReLU(), Linear(3, 1), Tanh())"
+        assert repr(MLP((784, 128, 64, 10), rng=rng())) == "MLP(784-128-64-10)"
+
+
 class TestMLP:
     def test_of_the_default_sizes_has_109386_parameters_in_a_fixed_order(self):
         mlp = MLP((784, 128, 64, 10), rng=rng())
@@ -245,6 +301,11 @@ class TestMLP:
     def test_wants_its_randomness_by_name(self):
         with pytest.raises(TypeError):
             MLP((3, 2), rng())
+
+    @pytest.mark.parametrize("not_rng", [0, None, np.random.RandomState(0), np.random])
+    def test_says_what_a_random_generator_is(self, not_rng):
+        with pytest.raises(TypeError, match=r"np\.random\.default_rng\(0\), not "):
+            MLP((2, 16, 2), rng=not_rng)
 
     def test_needs_inputs_and_classes(self):
         with pytest.raises(ValueError, match="784"):
