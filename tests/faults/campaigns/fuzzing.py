@@ -26,6 +26,7 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
+from benchmarks.fault_report import MEMORY
 from scratchnet import MLP, data
 from scratchnet.data import digit_image, idx
 from scratchnet.errors import CheckpointError, DataError
@@ -175,6 +176,6 @@ def main(cases, seed=0):
                 if what in (WRONG, CRASHED):
                     print(json.dumps([kind, what, error, content.hex()]), file=sys.stderr)
             grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
-            found[kind] = dict(counts) | {"megabytes more at the peak": round(grown / 1024)}
+            found[kind] = dict(counts) | {MEMORY: round(grown / 1024)}
         found["every bit of a checkpoint"] = flips(folder, rng)
     return found
