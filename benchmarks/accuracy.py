@@ -27,24 +27,24 @@ def main(quick=False):
     jobs = [(name, seed) for name in SETTINGS for seed in SEEDS]
     if quick:
         jobs = [("sample, 10 epochs", 0), ("sample, 10 epochs", 1)]
-    scores = {name: [] for name, _ in jobs}
+    found = {name: [] for name, _ in jobs}
     for name, seed in tqdm(jobs, desc="training"):
         with tempfile.TemporaryDirectory() as run:
             command = [sys.executable, "-m", "scratchnet.train", *SETTINGS[name].split()]
             options = ["--seed", str(seed), "--out", run, "--no-plots"]
             subprocess.run(command + options, check=True, stdout=subprocess.DEVNULL)
             metrics = json.loads((Path(run) / "metrics.json").read_text())
-        scores[name].append(metrics["test_accuracy"])
-    return scores
+        found[name].append(metrics["test_accuracy"])
+    return found
 
 
-def table(scores):
+def table(found):
     """Return a table in Markdown of {setting: [test accuracy of each seed]}."""
     lines = [
         "| trained on | options | mean | lowest | highest | standard deviation |",
         "|---|---|---:|---:|---:|---:|",
     ]
-    for name, accuracies in scores.items():
+    for name, accuracies in found.items():
         numbers = (mean(accuracies), min(accuracies), max(accuracies), stdev(accuracies))
         cells = (name, f"`{SETTINGS[name]}`", *(f"{number:.2%}" for number in numbers))
         lines.append(f"| {' | '.join(cells)} |")

@@ -56,10 +56,10 @@ def point_seconds(point):
 
 
 def interval(slow, fast):
-    """The 95 % bootstrap interval of median(slow) / median(fast), the rounds drawn together."""
+    """The 95 % bootstrap interval of median(slow) / median(fast), the rounds resampled in pairs."""
     slow, fast = np.array(slow), np.array(fast)
-    drawn = np.random.default_rng(0).integers(len(slow), size=(10_000, len(slow)))
-    ratios = np.median(slow[drawn], axis=1) / np.median(fast[drawn], axis=1)
+    indices = np.random.default_rng(0).integers(len(slow), size=(10_000, len(slow)))
+    ratios = np.median(slow[indices], axis=1) / np.median(fast[indices], axis=1)
     return np.quantile(ratios, (0.025, 0.975))
 
 

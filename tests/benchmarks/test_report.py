@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmarks import moving_picture, race_report, readme, report, weights
+from benchmarks import moving_picture, pictures, race_report, readme, report, weights
 from benchmarks.harness import RESULTS, five_numbers, spread
 
 AWAITED = {"race-top", "mutation"}  # their pages are being written
@@ -66,6 +66,35 @@ def test_the_quartiles_of_a_five_number_summary_are_those_of_the_samples(n):
 def test_the_results_are_small_enough_for_a_readme():
     sizes = {path: path.stat().st_size for path in RESULTS.rglob("*") if path.is_file()}
     assert max(sizes.values()) < 600_000, max(sizes, key=sizes.get)
+
+
+def test_every_picture_of_the_results_has_a_command_that_makes_it():
+    found = {
+        str(p.relative_to(RESULTS)) for p in RESULTS.rglob("*") if p.suffix in (".png", ".gif")
+    }
+    drawn = {
+        f"{title}.png" for title in ("ladder", "roofline", "race", "race-batch", "race-growth")
+    }
+    copied = {place for run in pictures.RUNS.values() for place in run.figures.values()}
+    assert found == drawn | copied | {"training/weights.gif"}
+
+
+@pytest.mark.slow
+def test_the_pictures_are_those_of_real_runs_and_what_they_measured_is_kept(monkeypatch, tmp_path):
+    names = ("default", "free-run")
+    monkeypatch.setattr(pictures, "RUNS", {name: pictures.RUNS[name] for name in names})
+    results = pictures.main(quick=True, folder=tmp_path)
+    assert {str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*.png")} == {
+        "training/curves.png",
+        "training/mistakes.png",
+        "free-run.png",
+    }
+    accuracy = results["runs"]["default"]["measured"]["test_accuracy"]
+    assert accuracy > 0.8
+    assert results["runs"]["free-run"]["printed"][-1].startswith("  curve: ")
+    *_, row = pictures.table(results)
+    assert row.startswith("| `python -m scratchnet.train --out runs/default")
+    assert row.endswith(f"| {accuracy:.2%} |")
 
 
 def test_a_reduced_animation_keeps_every_second_frame_and_the_last(tmp_path):
