@@ -13,8 +13,8 @@ from statistics import median
 import numpy as np
 import threadpoolctl
 
-from benchmarks.harness import RESULTS, environment, save
-from benchmarks.lap import peak_of_training
+from benchmarks.harness import environment
+from benchmarks.worker import peak_of_training
 from scratchnet import SGD, data, softmax_cross_entropy
 from scratchnet.cli.options import kernel
 from scratchnet.training.config import MODELS, RECIPES
@@ -87,8 +87,8 @@ def peak_megabytes(quick):
         return peak_of_training(*options)
 
 
-def main(quick=False, folder=RESULTS):
-    """Check that both train the same network, time them, and print the ratio and the shares."""
+def main(quick=False):
+    """Check that both train the same network, time them, and return every round and the shares."""
     train = data.load("auto" if quick else "mnist").train
     rounds, n_images = (1, 320) if quick else (ROUNDS, IMAGES)
     x, labels = data.to_unit_interval(train.images[:n_images]), train.labels[:n_images]
@@ -115,11 +115,12 @@ def main(quick=False, folder=RESULTS):
         "peak_mb": peak,
         "shares": dict(shares),
     }
-    print(f"{summary(results)}\nwritten: {save('cnn', results, folder)}")
+    print(summary(results))
+    return results
 
 
 def summary(results):
-    """In words, for the README: the median of the rounds' ratios, and the memory."""
+    """In words: the median of the rounds' ratios, and the peak memory."""
     ours, theirs = (results["seconds"][name] for name in ("scratchnet", "torch"))
     ratio = median(a / b for a, b in zip(ours, theirs, strict=True))
     return (

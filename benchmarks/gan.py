@@ -11,7 +11,7 @@ from statistics import median
 import numpy as np
 import threadpoolctl
 
-from benchmarks.harness import RESULTS, environment, save
+from benchmarks.harness import environment
 from scratchnet import GAN, Discriminator, Generator, data
 from scratchnet.cli.options import kernel
 from scratchnet.gan import DEFAULTS
@@ -22,10 +22,10 @@ BATCH = DEFAULTS["batch_size"]
 
 
 def new_gan():
-    drawn = {"rng": np.random.default_rng(0), "matmul": kernel(DEFAULTS["matmul"])}
+    layer_args = {"rng": np.random.default_rng(0), "matmul": kernel(DEFAULTS["matmul"])}
     return GAN(
-        Generator(DEFAULTS["noise"], DEFAULTS["hidden"], **drawn),
-        Discriminator(DEFAULTS["discriminator_hidden"], **drawn),
+        Generator(DEFAULTS["noise"], DEFAULTS["hidden"], **layer_args),
+        Discriminator(DEFAULTS["discriminator_hidden"], **layer_args),
         DEFAULTS["lr"],
         DEFAULTS["discriminator_lr"],
         update=adam_update,
@@ -89,8 +89,8 @@ CONTENDERS = {
 }
 
 
-def main(quick=False, folder=RESULTS):
-    """Check that all train the same GAN, time them, and print the medians and ratios."""
+def main(quick=False):
+    """Check that all train the same GAN, time them, and return every round."""
     train = data.load("auto" if quick else "mnist").train
     rounds, n_images = (1, 320) if quick else (ROUNDS, IMAGES)
     x = data.to_unit_interval(train.images[:n_images])  # (N,784)
@@ -113,11 +113,12 @@ def main(quick=False, folder=RESULTS):
         "matmul": DEFAULTS["matmul"],
         "seconds": seconds,
     }
-    print(f"{summary(results)}\nwritten: {save('gan', results, folder)}")
+    print(summary(results))
+    return results
 
 
 def summary(results):
-    """In words, for the README: the medians of the rounds' ratios."""
+    """In words: the medians of the rounds' ratios."""
     rounds, *others = (results["seconds"][name] for name in CONTENDERS)
     ratios = [median(a / b for a, b in zip(rounds, other, strict=True)) for other in others]
     return (

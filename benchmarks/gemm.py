@@ -16,7 +16,7 @@ import threadpoolctl
 import torch
 from numba import njit
 
-from benchmarks.harness import RESULTS, environment, save, spread, take_turns
+from benchmarks.harness import environment, five_numbers, spread, take_turns
 from scratchnet.kernels import LADDER, get
 from scratchnet.kernels.register_tile import (
     ROWS,
@@ -91,13 +91,13 @@ def peak(dtype):
 
 
 def bandwidths(dtype, seconds):
-    """{memory, cache: [bytes per second]}, read by one core."""
+    """{memory, cache: five numbers, in bytes per second}, read by one core."""
     far = np.ones(64 * 2**20, dtype)  # several times larger than any cache
     near = np.ones(2**16, dtype)
     samples = take_turns({"memory": lambda: _total(far), "cache": lambda: _total(near)}, seconds)
     return {
-        "memory": [far.nbytes / t for t in samples["memory"]],
-        "cache": [near.nbytes / t for t in samples["cache"]],
+        "memory": five_numbers([far.nbytes / t for t in samples["memory"]]),
+        "cache": five_numbers([near.nbytes / t for t in samples["cache"]]),
     }
 
 
@@ -146,11 +146,11 @@ def compile_times():
     return times
 
 
-def race(dtype, threads, seconds, quick):
-    """[{product, shape, flops, bytes, samples: {contender: [seconds]}, peak}] for every product.
+def time_products(dtype, seconds, quick):
+    """[{product, shape, flops, bytes, rounds, samples: {contender: [seconds]}, peak}] per product.
 
-    The core's clock changes with the weather, so its peak, [operations per second], is taken in
-    turns with the contenders.
+    The core's clock varies with temperature and neighbours, so its peak, in operations per second,
+    is measured in turns with the contenders.
     """
     rows, too_slow = [], set()
     multiply_add, operations = peak(dtype)
@@ -174,6 +174,7 @@ def race(dtype, threads, seconds, quick):
                 "shape": [m, k, n],
                 "flops": 2 * m * k * n,
                 "bytes": (m * k + k * n + m * n) * A.itemsize,
+                "rounds": len(ceiling),
                 "samples": samples,
                 "peak": ceiling,
             }
@@ -188,8 +189,17 @@ def _line(row):
     return f"{row['product']:28}{rates}  peak {spread(row['peak'])[1] / 1e9:.0f}"
 
 
-def main(quick=False, folder=RESULTS):
-    """Race at float32 and float64, on one thread and on all; write gemm.json."""
+def summarised(rows):
+    """{peak, products}: the rows with the five-number summary of every sample; the peak of all."""
+    peak = five_numbers([rate for row in rows for rate in row["peak"]])
+    for row in rows:
+        row["samples"] = {name: five_numbers(taken) for name, taken in row["samples"].items()}
+        row["peak"] = five_numbers(row["peak"])
+    return {"peak": peak, "products": rows}
+
+
+def main(quick=False):
+    """Time float32 and float64, on one thread and on all; return what gemm.json keeps."""
     seconds = 0.05 if quick else 1.5
     results = {"environment": environment() | {"torch": torch.__version__}, "races": []}
     if not quick:
@@ -206,7 +216,7 @@ def main(quick=False, folder=RESULTS):
                         "dtype": str(np.dtype(dtype)),
                         "threads": threads,
                         "bandwidths": bandwidths(dtype, seconds),
-                        "products": race(dtype, threads, seconds, quick),
+                        **summarised(time_products(dtype, seconds, quick)),
                     }
                 )
-    print(f"\nwritten: {save('gemm', results, folder)}")
+    return results

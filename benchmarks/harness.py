@@ -1,7 +1,7 @@
-"""Timing that two runs agree on: contenders take turns, and every sample is kept.
+"""Timing that two runs agree on: contenders take turns, and what is kept shows their spread.
 
 On a shared machine the clock of a core and its neighbours change from second to second. Contenders
-that are timed in turns, a millisecond each, meet the same weather.
+that are timed in turns, a millisecond each, meet the same conditions.
 """
 
 import json
@@ -55,7 +55,17 @@ def _once(function):
 
 def spread(samples):
     """(lower quartile, median, upper quartile) of a list of samples."""
+    if len(samples) == 1:
+        return tuple(samples * 3)
     return tuple(statistics.quantiles(samples, n=4, method="inclusive"))
+
+
+def five_numbers(samples):
+    """[minimum, lower quartile, median, upper quartile, maximum]: Tukey's five-number summary.
+
+    Its quartiles are the samples' own, so what is computed from it is what the samples would give.
+    """
+    return [min(samples), *spread(samples), max(samples)]
 
 
 def environment():

@@ -3,7 +3,7 @@
 Every contender gets the same images, batches in the same order, initial weights, learning rate and
 number of threads, each time in a process of its own; in every round all of them run, in an order
 drawn anew. What each has learned from its first batches is compared with the layered network, and
-its score with that network's, so nobody wins by computing something else.
+its test accuracy with that network's, so nobody wins by computing something else.
 """
 
 import json
@@ -21,9 +21,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from benchmarks.contenders import CONTENDERS
-from benchmarks.harness import RESULTS, environment, save
-from benchmarks.lap import initial, order_of, settings
+from benchmarks.harness import environment
 from benchmarks.lines import count_lines
+from benchmarks.worker import initial, order_of, settings
 from scratchnet import data
 from scratchnet.cli.options import cores
 
@@ -37,7 +37,7 @@ GROWING = ["fused", "sparse", "simd", "numpy", "torch", "by-hand", "jax-epoch"]
 # is 1 % off leaves 1e-2. Soon a pre-activation within rounding of 0 makes two ReLU masks part: that
 # alone leaves some 1e-3 after 20 batches, and 1e-1 after an epoch.
 CHECKED_BATCHES, TOLERANCE = 5, 3e-3
-SAME_SCORE = 0.01  # no final test accuracy is further than this from the reference's
+SAME_ACCURACY = 0.01  # no final test accuracy is further than this from the reference's
 
 
 class Plan(NamedTuple):
@@ -98,19 +98,19 @@ QUICK = Plan(
 )
 
 
-def main(quick=False, folder=RESULTS):
-    """Run the race; write race.json."""
-    run(QUICK if quick else FULL, folder)
+def main(quick=False):
+    """Run the race; return what race.json keeps."""
+    return run(QUICK if quick else FULL)
 
 
-def run(plan, folder):
-    """Measure all that the plan says; write race.json into the folder."""
+def run(plan):
+    """Measure all that the plan says; return the results."""
     with tempfile.TemporaryDirectory() as cache:
         race = Race(plan, cache)
         race.epochs()
         race.time_to_goal()
         race.sweeps()
-    print(f"\nwritten: {save('race', race.results, folder)}")  # of one run, whole or not at all
+    return race.results
 
 
 class Race:
@@ -140,25 +140,25 @@ class Race:
         self.results["epochs"] = []
         for threads in self.plan.threads:
             print(f"\nan epoch, threads: {threads}")
-            laps = self.heat(self.plan.names, self.plan.rounds, threads=threads)
-            check_scores(laps)
-            self.results["epochs"].append({"threads": threads, "laps": laps})
+            runs = self.run_rounds(self.plan.names, self.plan.rounds, threads=threads)
+            check_accuracies(runs)
+            self.results["epochs"].append({"threads": threads, "runs": runs})
 
     def time_to_goal(self):
-        """Seconds from the start of a process until it reads so many of the test images."""
+        """Seconds from the start of a process until it reaches the test accuracy of the plan."""
         plan = self.plan
-        self.results["goal"] = laps = {}
-        print(f"\nto {plan.goal:.0%} of the test images")
+        self.results["goal"] = runs = {}
+        print(f"\nto a test accuracy of {plan.goal:.0%}")
         for _ in range(plan.goal_rounds):
             for name in self.line_up(plan.goal_for):
                 job = self.job(name) | {"goal": plan.goal, "epochs": 20}
                 with tempfile.TemporaryDirectory() as cache:
                     for caches in ("cold", "cached"):  # the first fills what the second finds
-                        lap = self.lap(job | {"started": time.time()}, cache)
-                        if lap["accuracy"] < plan.goal:
-                            raise ValueError(f"{name} reads only {lap['accuracy']:.2%}")
-                        laps.setdefault(name, {}).setdefault(caches, []).append(lap)
-                        print(f"{name:10} {caches:7} {lap['seconds']:7.2f} s", flush=True)
+                        run = self.run_worker(job | {"started": time.time()}, cache)
+                        if run["accuracy"] < plan.goal:
+                            raise ValueError(f"{name} only reaches {run['accuracy']:.2%}")
+                        runs.setdefault(name, {}).setdefault(caches, []).append(run)
+                        print(f"{name:10} {caches:7} {run['seconds']:7.2f} s", flush=True)
 
     def sweeps(self):
         """How the cost grows: with the batch, the width and depth of the network, the images."""
@@ -166,8 +166,8 @@ class Race:
         for sweep, (names, changes) in self.plan.sweeps.items():
             for change in changes:
                 print(f"\n{', '.join(f'{key}: {value}' for key, value in change.items())}")
-                laps = self.heat(names, self.plan.sweep_rounds, **change)
-                seconds = {name: [lap["seconds"] for lap in laps[name]] for name in laps}
+                runs = self.run_rounds(names, self.plan.sweep_rounds, **change)
+                seconds = {name: [run["seconds"] for run in runs[name]] for name in runs}
                 setting = self.job("", **change)
                 point = {key: setting[key] for key in ("batch_size", "hidden", "images")}
                 self.results["sweeps"][sweep].append(point | {"seconds": seconds})
@@ -178,7 +178,7 @@ class Race:
         return self.random.sample(present, len(present))
 
     def job(self, name, **change):
-        """What `benchmarks.lap` is told."""
+        """What `benchmarks.worker` is told."""
         standard = {
             "contender": name,
             "dataset": self.dataset.name,
@@ -190,32 +190,32 @@ class Race:
         }
         return standard | change
 
-    def heat(self, names, rounds, **change):
-        """{name: [lap of each round]}, everyone in every round; ValueError for a wrong network."""
-        laps = {}
+    def run_rounds(self, names, rounds, **change):
+        """{name: [run of each round]}, everyone in every round; ValueError for a wrong network."""
+        runs = {}
         expected = self.reference(self.job(REFERENCE, **change))
         for _ in range(rounds):
             for name in self.line_up(names):
                 weights = Path(self.cache, "weights.npz")
                 job = self.job(name, **change) | {"weights": str(weights)}
                 job["checked_images"] = CHECKED_BATCHES * job["batch_size"]
-                lap = self.lap(job, self.cache)
-                if "absent" in lap:
-                    print(f"{name:10} is left out: {lap['absent']}")
-                    self.results["absent"][name] = lap["absent"]
+                run = self.run_worker(job, self.cache)
+                if "absent" in run:
+                    print(f"{name:10} is left out: {run['absent']}")
+                    self.results["absent"][name] = run["absent"]
                     self.entrants.remove(name)
                     continue
                 with np.load(weights) as found:
-                    lap["apart"] = apart(list(found.values()), expected, initial(job["hidden"]))
-                if not lap["apart"] <= TOLERANCE:
-                    raise ValueError(f"{name} trains another network: {lap['apart']:.2g} apart")
-                laps.setdefault(name, []).append(lap)
+                    run["apart"] = apart(list(found.values()), expected, initial(job["hidden"]))
+                if not run["apart"] <= TOLERANCE:
+                    raise ValueError(f"{name} trains another network: {run['apart']:.2g} apart")
+                runs.setdefault(name, []).append(run)
                 print(
-                    f"{name:10} {median(lap['seconds']):8.3f} s, "
-                    f"{median(lap['cpu']):8.3f} s of all cores, weights {lap['apart']:.0e} apart",
+                    f"{name:10} {median(run['seconds']):8.3f} s, "
+                    f"{median(run['cpu']):8.3f} s of all cores, weights {run['apart']:.0e} apart",
                     flush=True,
                 )
-        return {name: laps[name] for name in CONTENDERS if name in laps}
+        return {name: runs[name] for name in CONTENDERS if name in runs}
 
     def reference(self, job):
         """The weights of the reference after the first batches."""
@@ -225,23 +225,23 @@ class Race:
         )
         return train_epoch(order_of(0, len(labels))[: CHECKED_BATCHES * job["batch_size"]])
 
-    def lap(self, job, cache):
+    def run_worker(self, job, cache):
         """Run a job in a process of its own, with its compiled code in the folder `cache`."""
         places = os.environ | settings(job["threads"], cache)
         if self.dataset.name != "sample":
             places["SCRATCHNET_DATA_DIR"] = self.dataset.origin  # the cache is elsewhere now
-        command = [sys.executable, "-m", "benchmarks.lap", json.dumps(job)]
+        command = [sys.executable, "-m", "benchmarks.worker", json.dumps(job)]
         root = Path(__file__).parents[1]
         output = subprocess.check_output(command, env=places, text=True, cwd=root)
         return json.loads(output.splitlines()[-1])
 
 
-def check_scores(laps):
+def check_accuracies(runs):
     """Raise ValueError for a final test accuracy that is not the reference's."""
-    scores = {name: lap["accuracy"] for name in laps for lap in laps[name]}
-    for name, score in scores.items():
-        if not abs(score - scores[REFERENCE]) <= SAME_SCORE:
-            raise ValueError(f"{name} reads {score:.2%}, {REFERENCE} {scores[REFERENCE]:.2%}")
+    found = {name: run["accuracy"] for name in runs for run in runs[name]}
+    for name, accuracy in found.items():
+        if not abs(accuracy - found[REFERENCE]) <= SAME_ACCURACY:
+            raise ValueError(f"{name} reaches {accuracy:.2%}, {REFERENCE} {found[REFERENCE]:.2%}")
 
 
 def apart(weights, expected, start):

@@ -1,166 +1,88 @@
-"""From the results alone, every figure and the tables of the README: `benchmarks report`."""
+"""Every table and figure of the READMEs, from stored measurements: `python -m benchmarks report`.
 
+Programs that measure write JSON; nothing but this writes Markdown. A table stands between markers
+in its page (see `benchmarks.readme`), and a test compares it with what this makes of the results.
+"""
+
+import importlib
 import json
+from typing import NamedTuple
 
 import matplotlib
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
-from benchmarks import accuracy, cnn, gan, readme, standings
-from benchmarks.harness import RESULTS, spread
-from torch_ref.mutation import table as mutation
-
-LADDER_PRODUCTS = ["x1 @ W1, batch 32", "x1.T @ dy1, batch 32", "square 512"]
-# Greys for the way up, a colour for each of those that race: told apart by colour-blind eyes, too.
-COLOURS = {
-    "ijk": "#d9d9d9", "ikj": "#bdbdbd", "packed": "#969696", "tiled": "#737373",
-    "parallel": "#525252", "simd": "#0072b2", "sparse": "#009e73", "numpy": "#e69f00",
-    "torch": "#d55e00",
-}  # fmt: skip
+from benchmarks import gemm_report, race_report, readme
+from benchmarks.harness import RESULTS
 
 
-def median(samples):
-    return spread(samples)[1]
+class Table(NamedTuple):
+    """A table of a page: its marker, what was measured, and who makes Markdown of that.
+
+    results: a path below the project's folder, or the name of a file in benchmarks/results.
+    maker: "module:function" of the results; returns the text or its lines.
+    """
+
+    marker: str
+    page: str
+    results: str
+    maker: str
+
+    def load(self, folder=RESULTS):
+        """Return the results, None where nothing was measured yet."""
+        inside = self.results.endswith(".json")
+        path = readme.ROOT / self.results if inside else folder / f"{self.results}.json"
+        return json.loads(path.read_text()) if path.exists() else None
+
+    def text(self, folder=RESULTS):
+        """Return the Markdown, None where nothing was measured yet."""
+        if (results := self.load(folder)) is None:
+            return None
+        module, function = self.maker.split(":")
+        made = getattr(importlib.import_module(module), function)(results)
+        return made if isinstance(made, str) else "\n".join(made)
 
 
-def rates(row):
-    """contender -> GFLOP/s; for `sparse` those of the whole product, zeros and all."""
-    return {name: row["flops"] / median(samples) / 1e9 for name, samples in row["samples"].items()}
-
-
-def race(results, dtype, threads):
-    found = (r for r in results["races"] if (r["dtype"], r["threads"]) == (dtype, threads))
-    return next(found)
+TOP, HERE = "README.md", "benchmarks/README.md"
+TABLES = [
+    Table("race-top", TOP, "race", "benchmarks.race_report:top_table"),
+    Table("race", HERE, "race", "benchmarks.race_report:epoch_table"),
+    Table("race-start", HERE, "race", "benchmarks.race_report:start_table"),
+    Table("race-batch", HERE, "race", "benchmarks.race_report:batch_table"),
+    Table("race-growth", HERE, "race", "benchmarks.race_report:growth_table"),
+    Table("race-losses", HERE, "race", "benchmarks.race_report:losses_table"),
+    Table("machine", HERE, "race", "benchmarks.race_report:machine"),
+    Table("accuracy", HERE, "accuracy", "benchmarks.accuracy:table"),
+    Table("cnn", HERE, "cnn", "benchmarks.cnn:summary"),
+    Table("gan", HERE, "gan", "benchmarks.gan:summary"),
+    Table("overhead", HERE, "overhead", "benchmarks.overhead:summary"),
+    Table("weights", HERE, "weights", "benchmarks.weights:summary"),
+    Table("pictures", HERE, "pictures", "benchmarks.pictures:table"),
+    Table("faults", HERE, "faults", "benchmarks.fault_report:table"),
+    Table("gemm", "benchmarks/results/gemm.md", "gemm", "benchmarks.gemm_report:gemm_table"),
+    Table(
+        "mutation",
+        "torch_ref/mutation/README.md",
+        "torch_ref/mutation/results.json",
+        "torch_ref.mutation.table:tables",
+    ),
+]
+FIGURES = {"gemm": gemm_report.figures, "race": race_report.figures}  # results -> {name: Figure}
 
 
 def main(folder=RESULTS):
-    """Draw what there are results for in the folder; in its own, fill in the README, too."""
-    if gemm := read("gemm", folder):
-        one = race(gemm, "float32", 1)
-        save({"ladder": ladder(one), "sizes": sizes(one), "roofline": roofline(one)}, folder)
-        (folder / "gemm.md").write_text("\n".join(table(gemm)) + "\n")
-    if found := read("race", folder):
-        save(standings.figures(found), folder)
-    for name, text in tables(folder).items():
-        if folder == RESULTS:
-            readme.fill_in(name, text)
-    print(f"written: figures in {folder}")
-
-
-def tables(folder=RESULTS):
-    """{marker: Markdown} of every table of the README that there are results for."""
-    found = {}
-    if scores := read("accuracy", folder):
-        found["accuracy"] = accuracy.table(scores)
-    if results := read("race", folder):
-        found |= standings.tables(results)
-    if results := read("cnn", folder):
-        found["cnn"] = cnn.summary(results)
-    if results := read("gan", folder):
-        found["gan"] = gan.summary(results)
-    if results := read(mutation.RESULTS.stem, mutation.RESULTS.parent):
-        found["zoo"] = mutation.tables(results)
-    return found
-
-
-def read(name, folder):
-    """The results of that name, or None."""
-    path = folder / f"{name}.json"
-    return json.loads(path.read_text()) if path.exists() else None
-
-
-def save(figures, folder):
-    for name, figure in figures.items():
-        figure.savefig(folder / f"{name}.png", dpi=120)
-        plt.close(figure)
-
-
-def ladder(race):
-    """A bar for each rung, with the peak of the core as a line."""
-    rows = [row for row in race["products"] if row["product"] in LADDER_PRODUCTS]
-    figure, axes = plt.subplots(1, len(rows), figsize=(12, 4.2), sharey=True, layout="constrained")
-    for ax, row in zip(axes, rows, strict=True):
-        found = rates(row)
-        bars = ax.bar(found.keys(), found.values(), color=[COLOURS[name] for name in found])
-        ax.bar_label(bars, fmt="%.3g", fontsize=8, padding=2)
-        peak = median(row["peak"]) / 1e9
-        ax.axhline(peak, color="black", linewidth=1, linestyle="--")
-        ax.set_title("{}\n{} × {} × {}".format(row["product"], *row["shape"]), fontsize=10)
-        ax.tick_params(axis="x", rotation=60)
-        ax.spines[["top", "right"]].set_visible(False)
-    axes[0].set_ylabel("GFLOP/s, one core, float32")
-    axes[-1].annotate(
-        f"peak of the core: {peak:.0f}", (1, peak), xycoords=("axes fraction", "data"),
-        xytext=(0, 3), textcoords="offset points", ha="right", fontsize=8,
-    )  # fmt: skip
-    return figure
-
-
-def sizes(race):
-    """GFLOP/s over the size of a square product."""
-    rows = [row for row in race["products"] if row["product"].startswith("square")]
-    figure, ax = plt.subplots(figsize=(7, 4.5), layout="constrained")
-    for name in COLOURS:
-        if name in ("sparse", "parallel"):  # on dense operands and one thread: simd and tiled
+    """Draw what there are results for in the folder; if it is the kept one, fill in every page."""
+    for name, draw in FIGURES.items():
+        path = folder / f"{name}.json"
+        if path.exists():
+            for title, figure in draw(json.loads(path.read_text())).items():
+                figure.savefig(folder / f"{title}.png", dpi=120)
+                plt.close(figure)
+    for table in TABLES:
+        if (text := table.text(folder)) is None or folder != RESULTS:
             continue
-        points = [(row["shape"][0], rates(row)[name]) for row in rows if name in row["samples"]]
-        ax.plot(*zip(*points, strict=True), "o-", label=name, color=COLOURS[name], markersize=4)
-    peaks = [median(row["peak"]) / 1e9 for row in rows]
-    places = [row["shape"][0] for row in rows]
-    ax.plot(places, peaks, color="black", linewidth=1, linestyle="--", label="peak of the core")
-    ax.set_xscale("log", base=2)
-    ax.set_xticks(places, map(str, places))
-    ax.set(xlabel="n, for n × n times n × n", ylabel="GFLOP/s, one core, float32")
-    ax.set_ylim(0, 1.4 * max(peaks))  # room for the legend
-    ax.legend(fontsize=8, ncols=4, loc="upper left")
-    ax.spines[["top", "right"]].set_visible(False)
-    return figure
-
-
-def roofline(race):
-    """The products of the network under the two ceilings of the core: arithmetic and memory."""
-    memory, cache = (median(race["bandwidths"][name]) / 1e9 for name in ("memory", "cache"))
-    peak = median(rate for row in race["products"] for rate in row["peak"]) / 1e9
-    figure, ax = plt.subplots(figsize=(8, 5), layout="constrained")
-    intensity = [0.5, 400]
-    for bandwidth, what in ((memory, "memory"), (cache, "cache")):
-        roof = sorted({*intensity, peak / bandwidth})
-        ax.plot(
-            roof, [min(peak, bandwidth * x) for x in roof], color="black",
-            linestyle="-" if what == "memory" else ":",
-            label=f"{what}: {bandwidth:.0f} GB/s, then {peak:.0f} GFLOP/s",
-        )  # fmt: skip
-    for batch, marker in ((32, "o"), (128, "s")):
-        rows = [row for row in race["products"] if row["product"].endswith(f", batch {batch}")]
-        for name in ("numpy", "torch", "simd", "sparse"):
-            points = [(row["flops"] / row["bytes"], rates(row)[name]) for row in rows]
-            ax.plot(
-                *zip(*points, strict=True), marker, color=COLOURS[name], markersize=5,
-                label=f"{name}, batch {batch}", alpha=0.8,
-            )  # fmt: skip
-    ax.set(
-        xscale="log", yscale="log", xlim=intensity,
-        xlabel="operations per byte of A, B and C", ylabel="GFLOP/s, one core, float32",
-    )  # fmt: skip
-    ax.legend(fontsize=8, ncols=2, loc="lower right")
-    ax.spines[["top", "right"]].set_visible(False)
-    return figure
-
-
-def table(results):
-    """Markdown: for every product the microseconds of each contender, and how far simd is ahead."""
-    yield f"Measured on {results['environment']['processor']}, medians."
-    for race in results["races"]:
-        yield f"\n## {race['dtype']}, threads: {race['threads']}\n"
-        names = list(race["products"][0]["samples"])
-        pairs = ("simd", "numpy"), ("simd", "torch"), ("sparse", "numpy")
-        heads = [*names, "simd of the peak", *(" : ".join(pair) for pair in pairs)]
-        yield f"| µs | {' | '.join(heads)} |"
-        yield f"|---|{'---:|' * len(heads)}"
-        for row in race["products"]:
-            t = {name: median(samples) for name, samples in row["samples"].items()}
-            cells = [f"{t[name] * 1e6:.1f}" if name in t else "" for name in names]
-            cells.append(f"{row['flops'] / t['simd'] / median(row['peak']) / race['threads']:.0%}")
-            cells += [f"{t[b] / t[a]:.2f}" if a in t and b in t else "" for a, b in pairs]
-            yield f"| {row['product']} | {' | '.join(cells)} |"
+        try:
+            readme.fill_in(table.page, table.marker, text)
+        except readme.MissingMarkers as error:
+            print(f"left out: {error}")

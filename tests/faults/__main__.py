@@ -1,16 +1,14 @@
 """`python -m tests.faults` does to scratchnet what may happen to it, a thousand times; it counts.
 
-The counts go into benchmarks/results/faults.json and from there into the README. `pytest` does the
-same less often.
+The counts go into benchmarks/results/faults.json; `python -m benchmarks report` makes a table of
+them. `pytest` does the same less often.
 """
 
 import argparse
 import json
 
-from benchmarks import readme
 from benchmarks.harness import RESULTS
-from tests.faults import determinism, fuzzing, interruptions, kills
-from tests.faults.survived import table
+from tests.faults.campaigns import determinism, fuzzing, interruptions, kills
 
 PARTS = {
     "kills": lambda: kills.main(1000),
@@ -31,4 +29,3 @@ for part in [options.part] if options.part else PARTS:
     counts[part] = PARTS[part]()
     path.write_text(json.dumps(counts, indent=1) + "\n")
     print(part, json.dumps(counts[part], indent=1))
-readme.fill_in("faults", table(json.loads(path.read_text())))

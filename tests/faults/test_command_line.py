@@ -7,7 +7,7 @@ import sys
 import filelock
 import pytest
 
-from benchmarks.lap import peak_of_training
+from benchmarks.worker import peak_of_training
 from tests.conftest import ROOT, run_module
 from tests.faults.catalogue import (
     as_an_ordinary_user,

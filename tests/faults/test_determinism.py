@@ -3,7 +3,7 @@
 import pytest
 
 from scratchnet.cli.options import cores
-from tests.faults import determinism
+from tests.faults.campaigns import determinism
 
 
 @pytest.mark.skipif(cores() < 2, reason="two threads need two processors")

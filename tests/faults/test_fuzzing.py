@@ -5,10 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from benchmarks import readme
 from benchmarks.harness import RESULTS
-from tests.faults import fuzzing
-from tests.faults.survived import table
+from tests.faults.campaigns import fuzzing
 
 
 def test_no_damaged_file_is_taken_for_another_or_crashes_the_decoders():
@@ -33,9 +31,8 @@ def test_accidents_happen_to_content_of_any_size(size):
     assert len({fuzzing.mutated(bytes(size), rng) for _ in range(300)}) > 50
 
 
-def test_the_table_of_the_readme_is_that_of_the_counts_and_nothing_was_lost():
+def test_in_the_recorded_counts_nothing_was_lost():
     counts = json.loads((RESULTS / "faults.json").read_text())
-    assert readme.filled_in("faults") == table(counts), "run `python -m tests.faults`"
     assert counts["kills"]["resumed to the same bits"] == counts["kills"]["killed"] == 1000
     for found in counts["interruptions"].values():
         assert len(set(found.values())) == 1  # all of them in one line, all resumed
@@ -43,5 +40,3 @@ def test_the_table_of_the_readme_is_that_of_the_counts_and_nothing_was_lost():
         assert found[fuzzing.WRONG] == found[fuzzing.CRASHED] == 0
     for found in counts["determinism"].values():
         assert found["distinct weights"] == 1
-    for found in counts["fuzzing"].values():
-        assert found[fuzzing.WRONG] == found[fuzzing.CRASHED] == 0

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from tests.conftest import ROOT
-from tests.faults import interruptions, kills
+from tests.faults.campaigns import interruptions, kills
 from tests.faults.catalogue import assert_one_line, train
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="asks Linux who catches signals")

@@ -13,7 +13,7 @@ import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from benchmarks.lap import peak_of_training
+from benchmarks.worker import peak_of_training
 from scratchnet import MLP, SGD, data, softmax_cross_entropy
 from scratchnet import train as command
 from scratchnet.errors import Stopped

@@ -22,7 +22,7 @@ from scratchnet import data
 from scratchnet.data import idx, mnist
 from scratchnet.training import checkpoint
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 COMMANDS = {
     "scratchnet.train": ("--epochs", 20, "--hidden", 8, "--momentum", 0.5, "--no-plots"),
     "scratchnet.gan": ("--epochs", 20, "--hidden", 8, "--discriminator-hidden", 8),

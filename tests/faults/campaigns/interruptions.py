@@ -15,7 +15,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from tqdm import tqdm
 
-from tests.faults.kills import go_on, outcome, start, time_until_the_end, write_digits
+from tests.faults.campaigns.kills import go_on, outcome, start, time_until_the_end, write_digits
 
 
 def wait_for_handlers(process):

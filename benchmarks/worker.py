@@ -1,4 +1,4 @@
-"""One contender alone in a process: `python -m benchmarks.lap '{"contender": "numpy", ...}'`.
+"""One contender alone in a process: `python -m benchmarks.worker '{"contender": "numpy", ...}'`.
 
 The race starts it with the number of threads and the folders of every cache in its environment, so
 that they stand before anything is imported. It prints what it measured as one line of JSON.
@@ -22,7 +22,7 @@ BLAS_AND_OTHERS = "OMP", "OPENBLAS", "MKL", "VECLIB", "NUMEXPR", "NUMBA"
 
 
 def settings(threads, cache):
-    """The environment of a lap: so many threads, and nothing cached but in the folder `cache`."""
+    """The environment of a run: so many threads, and nothing cached but in the folder `cache`."""
     chosen = {f"{library}_NUM_THREADS": str(threads) for library in BLAS_AND_OTHERS}
     chosen["NPROC"] = str(threads)  # what XLA, under JAX, takes for the number of cores
     if threads == 1:  # nor is it to compute beside Python, on the next batch
@@ -49,7 +49,7 @@ def order_of(epoch, n_images):
 
 
 def accuracy(parameters, test):
-    """The share of test images that a network with these parameters reads; the same for all."""
+    """The test accuracy of a network with these parameters; computed the same way for all."""
     right = 0
     for i in range(0, len(test.labels), 1000):
         a = data.to_unit_interval(test.images[i : i + 1000])
@@ -91,22 +91,22 @@ def run_epochs(job, prepare):
         seconds.append(time.perf_counter() - wall_begin)
         cpu.append(time.process_time() - cpu_begin)
     peak = peak_megabytes()
-    score = accuracy(parameters, dataset.test)
-    return {"seconds": seconds, "cpu": cpu, "accuracy": score, "peak_mb": peak}
+    reached = accuracy(parameters, dataset.test)
+    return {"seconds": seconds, "cpu": cpu, "accuracy": reached, "peak_mb": peak}
 
 
 def run_to_goal(job, prepare):
-    """Train until so many test images are read; seconds count from the start of the process."""
+    """Train to a test accuracy; the seconds count from the start of the process."""
     train_epoch, dataset = prepared(job, prepare)
-    training, score, epoch = 0.0, 0.0, 0
-    while score < job["goal"] and epoch < job["epochs"]:
+    training, reached, epoch = 0.0, 0.0, 0
+    while reached < job["goal"] and epoch < job["epochs"]:
         epoch += 1
         begin = time.perf_counter()
         parameters = train_epoch(order_of(epoch, len(dataset.train.labels)))
         training += time.perf_counter() - begin
-        score = accuracy(parameters, dataset.test)
+        reached = accuracy(parameters, dataset.test)
     seconds = time.time() - job["started"]
-    return {"seconds": seconds, "training": training, "epochs": epoch, "accuracy": score}
+    return {"seconds": seconds, "training": training, "epochs": epoch, "accuracy": reached}
 
 
 def peak_megabytes():
@@ -123,7 +123,7 @@ def peak_megabytes():
 def peak_of_training(*options):
     """Run `scratchnet.train` in a process of its own; return the most megabytes that it held."""
     program = (
-        "import sys; from benchmarks.lap import peak_megabytes; from scratchnet import train;"
+        "import sys; from benchmarks.worker import peak_megabytes; from scratchnet import train;"
         "train.main(sys.argv[1:]); print(peak_megabytes())"
     )
     command = [sys.executable, "-c", program, *map(str, options)]

@@ -26,6 +26,7 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
+from benchmarks.fault_report import MEMORY
 from scratchnet import MLP, data
 from scratchnet.data import digit_image, idx
 from scratchnet.errors import CheckpointError, DataError
@@ -75,9 +76,9 @@ def mutated(content, rng):
 
 
 def idx_files(rng):
-    """Return [(bytes, judge)] of some good files of every type; judge(bytes) tells what happens."""
+    """Return [(bytes, oracle)] of good files of every type; oracle(bytes) tells what happens."""
 
-    def judge(content, original):
+    def oracle(content, original):
         if idx.encode_idx(idx.decode_idx(content)) != content:
             return WRONG
         return SAME if content == original else OTHER
@@ -89,7 +90,7 @@ def idx_files(rng):
         for shape in shapes
     ]
     contents = [idx.encode_idx(array) for array in arrays]
-    return [(content, partial(judge, original=content)) for content in contents]
+    return [(content, partial(oracle, original=content)) for content in contents]
 
 
 def checkpoints(rng, folder):
@@ -99,13 +100,13 @@ def checkpoints(rng, folder):
     path = Path(folder, "model.safetensors")
     checkpoint.save(path, tensors, state)
 
-    def judge(content):
+    def oracle(content):
         path.write_bytes(content)
         found, found_state = checkpoint.load(path)
         same = found.keys() == tensors.keys() and found_state == state
         return SAME if same and all((found[n] == tensors[n]).all() for n in tensors) else WRONG
 
-    return [(path.read_bytes(), judge)]
+    return [(path.read_bytes(), oracle)]
 
 
 def images(rng, folder):
@@ -113,7 +114,7 @@ def images(rng, folder):
     digit = Image.fromarray(data.load("sample").test.images[350])
     path = Path(folder, "image")
 
-    def judge(content, expected, otherwise):
+    def oracle(content, expected, otherwise):
         path.write_bytes(content)
         prepared = digit_image.prepare(digit_image.read_image(path))
         if (prepared.dtype, prepared.shape) != (np.uint8, (28, 28)) or prepared.max() < 254:
@@ -127,14 +128,14 @@ def images(rng, folder):
         image.save(file, format)
         expected = digit_image.prepare(Image.open(io.BytesIO(file.getvalue())))
         otherwise = WRONG if format == "PNG" else OTHER
-        good.append((file.getvalue(), partial(judge, expected=expected, otherwise=otherwise)))
+        good.append((file.getvalue(), partial(oracle, expected=expected, otherwise=otherwise)))
     return good
 
 
-def outcome(judge, content):
+def outcome(oracle, content):
     """Return what happens to the content, and the error if it is none that a user should see."""
     try:
-        return judge(content), None
+        return oracle(content), None
     except (DataError, CheckpointError):
         return REFUSED, None
     except Exception as error:
@@ -143,12 +144,12 @@ def outcome(judge, content):
 
 def flips(folder, rng):
     """Load a checkpoint with every single bit of it flipped in turn; return the counts."""
-    ((good, judge),) = checkpoints(rng, folder)
+    ((good, oracle),) = checkpoints(rng, folder)
     counts = Counter(dict.fromkeys(OUTCOMES, 0))
     for i in tqdm(range(8 * len(good)), desc="bits", disable=not sys.stderr.isatty()):
         flipped = bytearray(good)
         flipped[i // 8] ^= 1 << i % 8
-        counts[outcome(judge, bytes(flipped))[0]] += 1
+        counts[outcome(oracle, bytes(flipped))[0]] += 1
     return dict(counts)
 
 
@@ -163,18 +164,18 @@ def main(cases, seed=0):
             "images": images(rng, folder),
         }
         for kind, good in kinds.items():
-            for content, judge in good:
-                assert outcome(judge, content) == (SAME, None), kind
+            for content, oracle in good:
+                assert outcome(oracle, content) == (SAME, None), kind
             counts = Counter(dict.fromkeys(OUTCOMES, 0))
             before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
             for _ in tqdm(range(cases), desc=kind, disable=not sys.stderr.isatty()):
-                content, judge = good[rng.integers(0, len(good))]
+                content, oracle = good[rng.integers(0, len(good))]
                 content = mutated(content, rng)
-                what, error = outcome(judge, content)
+                what, error = outcome(oracle, content)
                 counts[what] += 1
                 if what in (WRONG, CRASHED):
                     print(json.dumps([kind, what, error, content.hex()]), file=sys.stderr)
             grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
-            found[kind] = dict(counts) | {"megabytes more at the peak": round(grown / 1024)}
+            found[kind] = dict(counts) | {MEMORY: round(grown / 1024)}
         found["every bit of a checkpoint"] = flips(folder, rng)
     return found

@@ -7,11 +7,11 @@ from statistics import median
 import numpy as np
 import pytest
 
-from benchmarks import lap, race, readme, report, standings
+from benchmarks import race, race_report, worker
 from benchmarks.contenders import CONTENDERS, Contender, bare_numpy
 from benchmarks.harness import RESULTS
-from benchmarks.lap import initial, order_of
 from benchmarks.lines import count_lines
+from benchmarks.worker import initial, order_of
 from scratchnet import MLP, SGD, data, softmax_cross_entropy
 from tests.conftest import run_module
 from tests.nn.test_network import rng
@@ -66,27 +66,26 @@ def test_contenders_leave_the_weights_that_they_are_given(sample):
             np.testing.assert_array_equal(p, q, err_msg=name)
 
 
-def test_a_lap_says_which_import_failed(monkeypatch, capsys):
+def test_a_worker_says_which_import_failed(monkeypatch, capsys):
     monkeypatch.setitem(CONTENDERS, "gone", Contender("gone", "gone"))
-    monkeypatch.setattr(sys, "argv", ["lap", '{"contender": "gone"}'])
-    lap.main()
+    monkeypatch.setattr(sys, "argv", ["worker", '{"contender": "gone"}'])
+    worker.main()
     assert "No module named" in json.loads(capsys.readouterr().out)["absent"]
 
 
-def test_who_is_absent_is_named_and_the_race_goes_on(monkeypatch, tmp_path, capsys):
-    whole = race.Race.lap
+def test_who_is_absent_is_named_and_the_race_goes_on(monkeypatch, capsys):
+    whole = race.Race.run_worker
 
     def without_jax(self, job, cache):
         here = job["contender"] != "jax-step"
         return whole(self, job, cache) if here else {"absent": "No module named 'jax'"}
 
-    monkeypatch.setattr(race.Race, "lap", without_jax)
+    monkeypatch.setattr(race.Race, "run_worker", without_jax)
     names = ["jax-step", "numpy"]
-    race.run(race.QUICK._replace(names=names, goal_for=[], sweeps={}), tmp_path)
+    results = race.run(race.QUICK._replace(names=names, goal_for=[], sweeps={}))
     assert "jax-step   is left out: No module named 'jax'" in capsys.readouterr().out
-    results = json.loads((tmp_path / "race.json").read_text())
     assert results["absent"] == {"jax-step": "No module named 'jax'"}
-    assert list(results["epochs"][0]["laps"]) == ["numpy"]
+    assert list(results["epochs"][0]["runs"]) == ["numpy"]
 
 
 def test_lines_of_code_are_those_that_are_no_comment_and_no_docstring(tmp_path):
@@ -97,18 +96,12 @@ def test_lines_of_code_are_those_that_are_no_comment_and_no_docstring(tmp_path):
     assert count_lines(path) == 4
 
 
-def test_the_tables_of_the_readme_are_those_of_the_results():
-    found = report.tables()
-    assert found.keys() >= {"accuracy", "cnn", "gan", "race", "race-start", "race-losses"}
-    for name in found:
-        assert readme.filled_in(name) == found[name], "run `python -m benchmarks report`"
-
-
 def test_no_contender_on_one_thread_kept_a_second_core_busy():
-    (heat,) = (heat for heat in report.read("race", RESULTS)["epochs"] if heat["threads"] == 1)
-    for name, laps in heat["laps"].items():
+    results = json.loads((RESULTS / "race.json").read_text())
+    (field,) = (field for field in results["epochs"] if field["threads"] == 1)
+    for name, runs in field["runs"].items():
         cores = [
-            cpu / wall for lap in laps for cpu, wall in zip(lap["cpu"], lap["seconds"], strict=True)
+            cpu / wall for run in runs for cpu, wall in zip(run["cpu"], run["seconds"], strict=True)
         ]
         # JAX hands each step to a thread of its own, whatever it is told, and prepares the next.
         assert median(cores) < (1.6 if name == "jax-step" else 1.05), name
@@ -116,9 +109,9 @@ def test_no_contender_on_one_thread_kept_a_second_core_busy():
 
 def test_the_interval_of_a_ratio_holds_the_ratio():
     slow = [2.0, 2.2, 2.1, 1.9, 2.0]
-    low, high = standings.interval(slow, [1.0, 1.1, 1.0, 1.0, 0.9])
+    low, high = race_report.interval(slow, [1.0, 1.1, 1.0, 1.0, 0.9])
     assert 1.7 < low <= 2.0 <= high < 2.3
-    assert tuple(standings.interval(slow, slow)) == (1, 1)
+    assert tuple(race_report.interval(slow, slow)) == (1, 1)
 
 
 @pytest.mark.slow
@@ -126,3 +119,4 @@ def test_the_quick_race_runs():
     done = run_module("benchmarks", "race", "--quick")
     assert done.returncode == 0, done.stderr
     assert "weights" in done.stdout
+    assert done.stdout.endswith("nothing was kept\n")

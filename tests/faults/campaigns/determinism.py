@@ -20,7 +20,7 @@ from scratchnet.cli.options import cores
 from scratchnet.kernels import LADDER
 from scratchnet.kernels.threads import WORTH_WAKING
 from scratchnet.training import checkpoint
-from tests.faults.kills import MODEL, ROOT, write_digits
+from tests.faults.campaigns.kills import MODEL, ROOT, write_digits
 
 BATCH, HIDDEN = 100, 128
 assert BATCH * 784 * HIDDEN > WORTH_WAKING
