@@ -10,7 +10,6 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
-from threadpoolctl import threadpool_limits
 
 import scratchnet
 from benchmarks import readme
@@ -24,12 +23,6 @@ ROOT = Path(__file__).parents[2]
 # The tests that notice most bugs in a second.
 QUICK = ("test_mnist.py", "test_network.py", "test_conv.py", "test_gan.py")
 by_name = pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.name)
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    with threadpool_limits(1):
-        yield
 
 
 @by_name
