@@ -11,6 +11,7 @@ import scratchnet
 from scratchnet import MLP, Linear, ReLU, softmax_cross_entropy
 from scratchnet.checking import gradcheck
 from scratchnet.nn.network import Network
+from tests.conftest import ROOT
 
 
 def rng(seed=0):
@@ -77,9 +78,11 @@ def test_the_gradient_for_the_logits_is_the_slope_of_the_loss():
     assert check.ok, check
 
 
-def test_the_example_in_the_docstring_works():
-    assert doctest.testmod(gradcheck).failed == 0
-    assert doctest.testmod(gradcheck).attempted > 0
+def test_the_examples_in_the_docstring_and_in_the_readme_work():
+    page = doctest.testfile(str(ROOT / "torch_ref" / "README.md"), module_relative=False)
+    for results in (doctest.testmod(gradcheck), page):
+        assert results.failed == 0
+        assert results.attempted > 0
 
 
 # --- the check is checked ------------------------------------------------------------------------
