@@ -1,23 +1,16 @@
-"""The witness: the same network in PyTorch, and the proof that both compute the same.
+"""The same networks in PyTorch, and the proof that both sides compute the same.
 
-model     the network as any PyTorch user writes it; weights carried over in both directions
+model     the networks as any PyTorch user writes them; weights carried over in both directions
 data      MNIST through torchvision
 train     the training loop of a PyTorch tutorial
-gan       two adversaries and their loop, as any PyTorch user writes them
-trace     every tensor of one training step, on either side
-rounding  how far two honest computations of the same tensor may differ
-laws      by what law each layer and each loss computes
-optim     what an optimiser remembers, and by what law it goes on
-verdict   the criteria
-step      one step of two networks in lockstep
-duel      the two steps of a GAN
-lockstep  both networks side by side, tensor by tensor: `python -m torch_ref.lockstep`
-report    what the walk in lockstep has found, for the eye
-gradcheck the second judge: slopes measured by finite differences
-exact     the third judge: the same step with more bits, to say whose rounding is smaller
-bugs      the classic mistakes, each as a line of code
-zoo       what they cost and how the proof catches them: `python -m torch_ref.zoo`
+gan       a GAN and its training loop, as any PyTorch user writes them
+lockstep  both sides compared, tensor by tensor: `python -m torch_ref.lockstep`
+            step, gan (one step of a network, of a GAN), trace (every tensor that PyTorch computes),
+            optim (optimiser adapters), extended_precision (whose rounding is smaller), report
+mutation  planted bugs, trained and detected: `python -m torch_ref.mutation`
+            detection, table
 
+The criteria and the error bounds need no PyTorch: they are in `scratchnet.checking`.
 `torch_ref` imports `scratchnet`, never the other way.
 """
 

@@ -1,4 +1,4 @@
-"""The same two adversaries, as any PyTorch user would write them, and their training loop.
+"""The same GAN, as any PyTorch user would write it, and its training loop.
 
 In the comments: B images in a batch, Z numbers of noise for each.
 """
@@ -40,7 +40,7 @@ def _dense(sizes, dtype):
 
 
 def to_torch(gan):
-    """Return the twin of a `scratchnet.adversaries.GAN`, with its weights and options."""
+    """Return the twin of a `scratchnet.nn.gan.GAN`, with its weights and options."""
     adams = gan.generator_adam, gan.discriminator_adam
     networks = gan.generator, gan.discriminator
     theirs = TorchGAN(

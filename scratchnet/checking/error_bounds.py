@@ -1,16 +1,17 @@
-"""Two honest computations of one number differ; this file says by how much they may.
+"""Rounding error bounds: two correct computations of one number differ, and by how much they may.
 
-Every operation is judged on the inputs it got. With u = eps/2, a sum of k products computed in any
-order, fused or not, is off by at most γ_k Σ|a||b| with γ_k = ku / (1 - ku) (N. Higham, *Accuracy
-and Stability of Numerical Algorithms*, 2nd ed., 2002, section 3.1). Since A₁B₁ - A₂B₂ is exactly
-(A₁ - A₂) B₁ + A₂ (B₁ - B₂), two such products differ by at most
+This is a running error analysis: every operation is compared on the inputs it got. With u = eps/2,
+a sum of k products computed in any order, fused or not, is off by at most γ_k Σ|a||b|, where
+γ_k = ku / (1 - ku) (N. Higham, *Accuracy and Stability of Numerical Algorithms*, 2nd ed., 2002,
+section 3.1). Since A₁B₁ - A₂B₂ is exactly (A₁ - A₂) B₁ + A₂ (B₁ - B₂), two such products differ by
+at most
 
     |A₁ - A₂| |B₁| + |A₂| |B₁ - B₂|  +  γ_k (|A₁| |B₁| + |A₂| |B₂|)
-    what came in different, passed on   what is rounded here
+    the errors of the inputs, passed on  the rounding errors of this operation
 
-The first part is measured, not bounded: the inputs lie on the table. So bands do not swell from
-layer to layer, and a band is tight enough to convict. Why relative errors alone cannot judge: at
-p = 1 - 1e-7 the gradient p - 1 has lost seven digits on both sides, through no one's fault.
+The first part is measured, not bounded, since the inputs of both sides are known. So bounds do not
+grow from layer to layer, and they are tight enough to convict. Relative errors alone cannot decide:
+at p = 1 - 1e-7 the gradient p - 1 has lost seven digits to cancellation, on both sides.
 
 In the comments: B images, C classes, I inputs and O outputs of a layer.
 """
@@ -29,22 +30,22 @@ def gamma(k, eps):
     return ku / (1 - ku)
 
 
-def product_band(a, b, *, extra=0.0, terms=0):
-    """Return the band (M, N) around A @ B (+ a vector), for A (M, K) and B (K, N) of both sides.
+def product_bound(a, b, *, extra=0.0, terms=0):
+    """Return the bound (M, N) for A @ B (+ a vector), for A (M, K) and B (K, N) of both sides.
 
     Args:
         a, b: pairs (ours, theirs) of matrices of one dtype.
         extra: magnitude of what is added to each sum, such as |bias|.
         terms: how many summands `extra` stands for.
     """
-    return bilinear_band(a, b, np.matmul, a[0].shape[1] + terms, extra=extra)
+    return bilinear_bound(a, b, np.matmul, a[0].shape[1] + terms, extra=extra)
 
 
-def bilinear_band(a, b, product, terms, *, extra=0.0):
-    """Return the band around product(A, B) (+ extra), for A and B of both sides.
+def bilinear_bound(a, b, product, terms, *, extra=0.0):
+    """Return the bound for product(A, B) (+ extra), for A and B of both sides.
 
-    The law above holds for whatever is a sum of products of elements of A and B: a matrix product,
-    a convolution, or the gradient of one.
+    The bound above holds for whatever sums up products of elements of A and B: a matrix product, a
+    convolution, or the gradient of one.
 
     Args:
         a, b: pairs (ours, theirs) of arrays of one dtype.
@@ -61,14 +62,14 @@ def bilinear_band(a, b, product, terms, *, extra=0.0):
     return passed_on + gamma(terms, float(info.eps)) * summed + 2 * terms * float(info.tiny)
 
 
-def sum_band(dy):
-    """Return the band (O,) around the sum over the batch of dy (B, O), a pair (ours, theirs)."""
+def sum_bound(dy):
+    """Return the bound (O,) for the sum over the batch of dy (B, O), a pair (ours, theirs)."""
     ones = np.ones((1, len(dy[0])), dy[0].dtype)  # (1,B)
-    return product_band((ones, ones), dy)[0]  # (1,B) @ (B,O) -> (1,O) -> (O,)
+    return product_bound((ones, ones), dy)[0]  # (1,B) @ (B,O) -> (1,O) -> (O,)
 
 
-def loss_band(logits, labels):
-    """Return the band around the mean cross-entropy of logits (B, C), a pair (ours, theirs).
+def loss_bound(logits, labels):
+    """Return the bound for the mean cross-entropy of logits (B, C), a pair (ours, theirs).
 
     Per image: logits that differ by at most g move the loss by at most 2g. The shift by the maximum
     is rounded (u |s|), exp and log are (ULPS eps each), and the sum of C terms is (γ_C): together,
@@ -83,12 +84,12 @@ def loss_band(logits, labels):
     return each.mean() + 2 * gamma(len(labels), eps) * loss.mean()
 
 
-def dlogits_band(logits, dlogits):
-    """Return the band (B, C) around (softmax(logits) - onehot) / B, both arguments pairs.
+def dlogits_bound(logits, dlogits):
+    """Return the bound (B, C) for (softmax(logits) - onehot) / B, both arguments pairs.
 
     Logits that differ by at most g move log p by at most 2g; rounding moves it by at most
-    eps (C + 5 ULPS + 7 |log p|) more, counted for both sides as in `loss_band`. What this does to p
-    it does, absolutely, to p - 1, however small that is; a subtraction and a division follow.
+    eps (C + 5 ULPS + 7 |log p|) more, counted for both sides as in `loss_bound`. What this does to
+    p it does, absolutely, to p - 1, however small that is; a subtraction and a division follow.
     """
     info = np.finfo(logits[0].dtype)
     eps = float(info.eps)
@@ -99,8 +100,8 @@ def dlogits_band(logits, dlogits):
     return np.exp(logp) * np.expm1(moved) / n_images + rounded + 2 * float(info.tiny)
 
 
-def binary_loss_band(logits, targets):
-    """Return the band around the mean binary cross-entropy of logits, a pair (ours, theirs).
+def binary_loss_bound(logits, targets):
+    """Return the bound for the mean binary cross-entropy of logits, a pair (ours, theirs).
 
     A cost max(x, 0) - t x + log(1 + e) with e = exp(-|x|) moves by no more than x does. However it
     is put together, from x, t x and a logarithm of at most e, that takes four roundings at most of
@@ -116,8 +117,8 @@ def binary_loss_band(logits, targets):
     return each.mean() + 2 * gamma(x.size, eps) * costs.mean() + 2 * float(info.tiny)
 
 
-def binary_dlogits_band(logits, dlogits):
-    """Return the band around (sigmoid(logits) - targets) / N, both arguments pairs.
+def binary_dlogits_bound(logits, dlogits):
+    """Return the bound for (sigmoid(logits) - targets) / N, both arguments pairs.
 
     Logits that differ by g move log p by at most g. An exponential, a sum and a division make p, so
     that rounding moves it by at most eps (2 ULPS + 1) of itself, counted for both sides. What this
@@ -131,15 +132,15 @@ def binary_dlogits_band(logits, dlogits):
     return np.exp(logp) * np.expm1(moved) / x.size + rounded + 2 * float(info.tiny)
 
 
-def scaled_band(x, slope):
-    """Return the band around slope x, for a pair x: each side rounds the slope and the product."""
+def scaled_bound(x, slope):
+    """Return the bound for slope x, for a pair x: each side rounds the slope and the product."""
     info = np.finfo(x[0].dtype)
     rounded = slope * sum(np.abs(side.astype(np.float64)) for side in x)
     return slope * _apart(x) + gamma(2, float(info.eps)) * rounded + 2 * float(info.tiny)
 
 
-def tanh_band(x):
-    """Return the band around tanh(x), for a pair x.
+def tanh_bound(x):
+    """Return the bound for tanh(x), for a pair x.
 
     Where the slope is s, it is at most s + g at a distance g, as no second derivative is over 1;
     and no tanh in use is off by more than ULPS eps.
@@ -152,8 +153,8 @@ def tanh_band(x):
     return gap * (slope + gap) + rounded + 2 * float(info.tiny)
 
 
-def tanh_slope_band(dy, y):
-    """Return the band around dy (1 - y²) = dy - dy y y, both arguments pairs.
+def tanh_slope_bound(dy, y):
+    """Return the bound for dy (1 - y²) = dy - dy y y, both arguments pairs.
 
     A sum of two products with at most three roundings each, so that where y is near 1, and the sum
     near 0, the error is not.
@@ -165,8 +166,8 @@ def tanh_slope_band(dy, y):
     return passed_on + gamma(4, float(info.eps)) * summed + 4 * float(info.tiny)
 
 
-def sigmoid_band(x):
-    """Return the band around 1 / (1 + exp(-x)), for a pair x.
+def sigmoid_bound(x):
+    """Return the bound for 1 / (1 + exp(-x)), for a pair x.
 
     As for tanh; a sum and a quotient follow the exponential.
     """
@@ -177,8 +178,8 @@ def sigmoid_band(x):
     return gap * (slope + gap) + 2 * (ULPS + 1) * float(info.eps) * y + 2 * float(info.tiny)
 
 
-def sigmoid_slope_band(dy, y):
-    """Return the band around dy y (1 - y) = dy y - dy y y, both arguments pairs.
+def sigmoid_slope_bound(dy, y):
+    """Return the bound for dy y (1 - y) = dy y - dy y y, both arguments pairs.
 
     A sum of two products with at most three roundings each, as for tanh.
     """
@@ -189,8 +190,8 @@ def sigmoid_slope_band(dy, y):
     return passed_on + gamma(4, float(info.eps)) * summed + 4 * float(info.tiny)
 
 
-def velocity_band(g, p, v, momentum, weight_decay):
-    """Return the band around v' = momentum v + g + weight_decay p, for a pair g of gradients.
+def velocity_bound(g, p, v, momentum, weight_decay):
+    """Return the bound for v' = momentum v + g + weight_decay p, for a pair g of gradients.
 
     The old velocity v and the parameter p are the same on both sides; each side rounds at most five
     times, whether it fuses multiplications with additions or not.
@@ -200,16 +201,16 @@ def velocity_band(g, p, v, momentum, weight_decay):
     return _apart(g) + 5 * float(info.eps) * magnitude + 8 * float(info.tiny)
 
 
-def parameter_band(g, p, v, lr, momentum, weight_decay):
-    """Return the band around p' = p - lr v', with the arguments of `velocity_band`."""
+def parameter_bound(g, p, v, momentum, weight_decay, lr):
+    """Return the bound for p' = p - lr v', with the arguments of `velocity_bound`."""
     info = np.finfo(p.dtype)
     magnitude = np.abs(p) + lr * _step(g, p, v, momentum, weight_decay)
-    passed_on = lr * velocity_band(g, p, v, momentum, weight_decay)
+    passed_on = lr * velocity_bound(g, p, v, momentum, weight_decay)
     return passed_on + 3 * float(info.eps) * magnitude + 8 * float(info.tiny)
 
 
-def mean_band(g, m, beta):
-    """Return the band around Adam's m' = m + (1 - β) (g - m), for a pair g of gradients.
+def mean_bound(g, m, beta):
+    """Return the bound for Adam's m' = m + (1 - β) (g - m), for a pair g of gradients.
 
     The old mean m is the same on both sides. Each side rounds at most five times, and computes with
     nothing larger than |g| + |m|.
@@ -219,8 +220,8 @@ def mean_band(g, m, beta):
     return (1 - beta) * _apart(g) + 2 * gamma(5, float(info.eps)) * summed + 8 * float(info.tiny)
 
 
-def square_band(g, v, beta):
-    """Return the band around Adam's v' = β v + (1 - β) g², with the arguments of `mean_band`.
+def square_bound(g, v, beta):
+    """Return the bound for Adam's v' = β v + (1 - β) g², with the arguments of `mean_bound`.
 
     The terms are positive, so that four roundings of each stay relative; but g² may underflow.
     """
@@ -230,12 +231,12 @@ def square_band(g, v, beta):
     return passed_on + 2 * gamma(5, float(info.eps)) * summed + 8 * float(info.tiny)
 
 
-def adam_band(m, v, p, t, lr, betas, eps):
-    """Return the band around Adam's p' = p - lr m̂ / (√v̂ + eps), in step t, for pairs m and v.
+def adam_bound(m, v, p, t, lr, betas, eps):
+    """Return the bound for Adam's p' = p - lr m̂ / (√v̂ + eps), in step t, for pairs m and v.
 
     A gradient that has cancelled is rounding alone, and the division by √v̂ makes a step of full
     length of it. A bound on the gradients would be of no use here; but m and v, after their update,
-    lie on the table. The step U that follows from each side's own is computed in float64: what the
+    are known. The step U that follows from each side's own is computed in float64: what the
     two differ by is passed on. Each side rounds U at most eight times, the constants in it among
     them, and here it is rounded as often; a subtraction follows.
     """

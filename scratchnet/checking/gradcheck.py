@@ -1,10 +1,11 @@
-"""A slope can be measured: step a little to either side, and see how much the loss has changed.
+"""Gradient checking: compare gradients with central finite differences.
 
     dL/dw ≈ (L(w + h) - L(w - h)) / 2h
 
-No derivation, no framework: a second judge, who shares no mistake with the first. The formula is
-wrong by h²/6 of the third derivative, and by the rounding of L over h; in float64 with h = 1e-5
-both stay near 1e-10. Across the kink of a ReLU it measures nothing, so such probes are left out.
+No derivation and no framework stands behind these slopes, so they share no mistake with the code.
+The truncation error is h²/6 of the third derivative, the rounding error that of L over h; in
+float64 with h = 1e-5 both stay near 1e-10. Across the kink of a ReLU the difference measures
+nothing, so such probes are left out.
 
 To check a layer of your own, anything with `forward(x)` and `backward(dy)`:
 
@@ -72,17 +73,23 @@ def check_gradient(loss, values, gradient, *, rng, probes=100):
     return Check(len(places), len(excesses) - 1, float(np.max(excesses)))
 
 
-def check_layer(layer, x, *, rng, probes=100):
+def check_layer(layer, x, *, rng, probes=100, parameters=None):
     """Check what `layer.backward` returns and leaves, against slopes; return {name: Check}.
 
-    The loss is the mean of the layer's outputs, each with a random weight. Checked are "x" and, in
-    a layer that has weights, "W" and "b". A layer with kinks tells its side of them by an attribute
-    `mask`, as `ReLU`, or `argmax`, as `MaxPool2d`.
+    The loss is the mean of the layer's outputs, each with a random weight. Checked are "x" and the
+    layer's parameters, such as "W" and "b". A layer with kinks tells its side of them by an
+    attribute `mask`, as `ReLU`, or `argmax`, as `MaxPool2d`.
 
     Args:
-        layer: has `forward(x)` and `backward(dy)`; with `W` and `b` in float64 if it has weights.
+        layer: has `forward(x)` and `backward(dy)`; its parameters are float64 arrays.
         x: inputs (B, I) in float64, some distance away from any kink.
+        parameters: their names; by default all arrays that were there before `forward`, and that
+            neither pass replaces.
+
+    Raises:
+        ValueError: a parameter "W" without a gradient "dW".
     """
+    before = dict(vars(layer))
     weights = rng.standard_normal(layer.forward(x).shape)  # (B,O)
 
     def loss():
@@ -90,9 +97,13 @@ def check_layer(layer, x, *, rng, probes=100):
 
     loss()
     dx = layer.backward(weights / weights.size)  # (B,I)
+    if parameters is None:
+        parameters = _parameters(layer, before, x)
+    for name in parameters:
+        if not isinstance(getattr(layer, f"d{name}", None), np.ndarray):
+            raise ValueError(f"{type(layer).__name__}.backward has left no d{name} for {name}")
     gradients = {"x": (x, dx)}
-    if hasattr(layer, "W"):
-        gradients |= {"W": (layer.W, layer.dW), "b": (layer.b, layer.db)}
+    gradients |= {name: (getattr(layer, name), getattr(layer, f"d{name}")) for name in parameters}
     return {
         name: check_gradient(loss, values, gradient, rng=rng, probes=probes)
         for name, (values, gradient) in gradients.items()
@@ -104,7 +115,11 @@ def check_network(network, loss_function, x, labels, *, rng, probes=100):
 
     Args:
         loss_function: `scratchnet.softmax_cross_entropy`, or one like it.
+
+    Raises:
+        ValueError: a layer has parameters that `network.parameters` does not name.
     """
+    before = [dict(vars(layer)) for layer in network.layers]
 
     def loss():
         value, _ = loss_function(network.forward(x), labels)
@@ -112,12 +127,37 @@ def check_network(network, loss_function, x, labels, *, rng, probes=100):
 
     _, dlogits = loss_function(network.forward(x), labels)
     network.backward(dlogits)
+    named = {id(array) for _, array in network.parameters()}
+    for layer, attributes in zip(network.layers, before, strict=True):
+        for name in _parameters(layer, attributes, x):
+            if id(getattr(layer, name)) not in named:
+                raise ValueError(f"network.parameters() leaves out {type(layer).__name__}.{name}")
     return {
         name: check_gradient(loss, values, gradient, rng=rng, probes=probes)
         for (name, values), (_, gradient) in zip(
             network.parameters(), network.gradients(), strict=True
         )
     }
+
+
+def _parameters(layer, before, x):
+    """Return the names of the layer's parameters, the arrays that a step on x leaves in place.
+
+    Args: `before` holds the layer's attributes before that step.
+    """
+    names, now = [], vars(layer)
+    for name, value in before.items():
+        is_array = isinstance(value, np.ndarray) and value.dtype.kind == "f" and value.size
+        is_gradient = name.startswith("d") and name[1:] in before
+        if not is_array or is_gradient or now.get(name) is not value or value is x:
+            continue
+        if f"d{name}" not in now:
+            raise ValueError(
+                f"{type(layer).__name__}.{name} has no gradient d{name}; if it is no parameter, "
+                "say by `parameters` which there are"
+            )
+        names.append(name)
+    return names
 
 
 def _sides(layers):

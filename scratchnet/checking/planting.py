@@ -69,18 +69,17 @@ def import_planted(bug):
 
 
 def build(planted, model, dtype=np.float32):
-    """Return what IMAGES calls by this name, of a package like scratchnet."""
-    drawn = {"rng": np.random.default_rng(0), "dtype": dtype}
+    """Return a small network or GAN of a package like scratchnet, by the `model` of a Bug."""
+    layer_args = {"rng": np.random.default_rng(0), "dtype": dtype}
     if "gan" in model:
         both = planted.nn.gan
-        generator = both.Generator(NOISE, HIDDEN, **drawn)
+        pair = both.Generator(NOISE, HIDDEN, **layer_args), both.Discriminator(HIDDEN, **layer_args)
         adam = planted.kernels.adam if model == "compiled gan" else planted.nn.optim
-        options = {"update": adam.adam_update}
-        return both.GAN(generator, both.Discriminator(HIDDEN, **drawn), GAN_LR, GAN_LR, **options)
+        return both.GAN(*pair, GAN_LR, GAN_LR, update=adam.adam_update)
     if model in ("compiled cnn", "direct cnn"):
-        drawn["ops"] = planted.kernels.conv_ops
+        layer_args["ops"] = planted.kernels.conv_ops
     if model == "direct cnn":
-        drawn["matmul"] = planted.kernels.simd.simd
+        layer_args["matmul"] = planted.kernels.simd.simd
     if "cnn" in model:
-        return planted.CNN(WIDTHS, channels=CHANNELS, **drawn)
-    return planted.MLP(SIZES, **drawn)
+        return planted.CNN(WIDTHS, channels=CHANNELS, **layer_args)
+    return planted.MLP(SIZES, **layer_args)

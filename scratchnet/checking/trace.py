@@ -1,4 +1,4 @@
-"""A training step leaves a trace: every tensor it computed, by name.
+"""The trace of a training step: every tensor that it computes, by name.
 
     x ─> z1 ─> a1 ─> z2 ─> a2 ─> logits ─> loss
          dz1 <─ da1 <─ dz2 <─ da2 <─ dlogits <─'      and dW1, db1, ... beside them
@@ -15,24 +15,11 @@ from contextlib import contextmanager
 
 import numpy as np
 
-LETTERS = {
-    **{"Linear": "z", "Conv2d": "z", "MaxPool2d": "p", "Flatten": "f"},
-    **dict.fromkeys(("ReLU", "LeakyReLU", "Tanh", "Sigmoid"), "a"),
-}
-
-
-def layer_names(layers):
-    """Name the outputs of the layers, ours or PyTorch's: z1, a1, z2, ..., logits.
-
-    The number is that of the last layer with weights.
-    """
-    letters = [LETTERS[type(layer).__name__] for layer in layers]
-    numbers = np.cumsum([letter == "z" for letter in letters])
-    return [f"{z}{i}" for z, i in zip(letters[:-1], numbers[:-1], strict=True)] + ["logits"]
+from scratchnet.checking.layer_bounds import layer_names
 
 
 def state(network, optimiser):
-    """Return copies of the parameters {"W1": array, ...} and of what the optimiser remembers."""
+    """Return copies of the parameters {"W1": array, ...} and of the optimiser's state."""
     arrays = _copies(network.parameters())
     for letter, kept in optimiser.state().items():
         # t, the number of steps, is one array for all parameters

@@ -1,29 +1,21 @@
-"""Two judges that have nothing in common with PyTorch: measured slopes, and fifty digits."""
+"""Gradient checking by finite differences, and whether it would notice a wrong gradient."""
 
 import doctest
 
-import mpmath
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import scratchnet
-from scratchnet import MLP, SGD, Linear, ReLU, softmax_cross_entropy
+from scratchnet import MLP, Linear, ReLU, softmax_cross_entropy
 from scratchnet.checking import gradcheck
-from scratchnet.checking.trace import state, trace_scratchnet
-from scratchnet.gan import DEFAULTS
-from scratchnet.nn.losses import binary_cross_entropy
-from torch_ref import model
-from torch_ref.lockstep import extended_precision, gan, trace
+from scratchnet.nn.network import Network
+from tests.conftest import ROOT
 
 
 def rng(seed=0):
     return np.random.default_rng(seed)
-
-
-# --- measured slopes ----------------------------------------------------------------------------
 
 
 def test_every_gradient_of_the_default_network_is_the_slope_on_real_images(digits):
@@ -86,12 +78,14 @@ def test_the_gradient_for_the_logits_is_the_slope_of_the_loss():
     assert check.ok, check
 
 
-def test_the_example_in_the_docstring_works():
-    assert doctest.testmod(gradcheck).failed == 0
-    assert doctest.testmod(gradcheck).attempted > 0
+def test_the_examples_in_the_docstring_and_in_the_readme_work():
+    page = doctest.testfile(str(ROOT / "torch_ref" / "README.md"), module_relative=False)
+    for results in (doctest.testmod(gradcheck), page):
+        assert results.failed == 0
+        assert results.attempted > 0
 
 
-# --- the judge is judged ------------------------------------------------------------------------
+# --- the check is checked ------------------------------------------------------------------------
 
 
 class Tanh:
@@ -169,96 +163,60 @@ def test_float32_is_too_coarse_to_measure_slopes():
         gradcheck.check_layer(ReLU(), np.ones((2, 3), np.float32), rng=rng())
 
 
-# --- fifty digits -------------------------------------------------------------------------------
+class Scale:
+    """A reader's own layer with a parameter of another name, and what it computed kept beside."""
+
+    def __init__(self):
+        self.gamma = np.array([0.5, 1.0, 2.0])  # (I,)
+
+    def forward(self, x):
+        self.x = x  # (B,I)
+        return x * self.gamma  # (B,I)
+
+    def backward(self, dy):
+        self.dx = dy * self.gamma  # (B,I)
+        self.dgamma = (dy * self.x).sum(axis=0)  # (B,I) -> (I,)
+        return self.dx
 
 
-def fifty_digits(mlp, x, labels):
-    """Return {name: array of mpf} of a step, from the textbook's sums, in plain Python."""
-    mpf = np.vectorize(mpmath.mpf, otypes=[object])
-    weights = [mpf(layer.W) for layer in mlp.parametric_layers]
-    activations, on = [mpf(x)], []
-    for i, (w, layer) in enumerate(zip(weights, mlp.parametric_layers, strict=True)):
-        z = activations[-1].dot(w) + mpf(layer.b)  # (B,O)
-        on.append(z > 0)
-        last = i == len(weights) - 1
-        activations.append(z if last else z * on[-1])
-    p = np.array([[mpmath.exp(z) / mpmath.fsum(map(mpmath.exp, row)) for z in row] for row in z])
-    loss = -mpmath.fsum(mpmath.log(row[y]) for row, y in zip(p, labels, strict=True)) / len(x)
-    dz = (p - np.eye(p.shape[1], dtype=int)[labels]) / mpmath.mpf(len(x))  # (B,C)
-    truth = {"loss": loss, "dlogits": dz}
-    for i in range(len(weights), 0, -1):
-        truth |= {f"dW{i}": activations[i - 1].T.dot(dz), f"db{i}": dz.sum(axis=0)}
-        if i > 1:
-            dz = dz.dot(weights[i - 1].T) * on[i - 2]  # (B,O)
-    return truth
+class WrongScale(Scale):
+    def backward(self, dy):
+        dx = super().backward(dy)
+        self.dgamma = dy.sum(axis=0)  # (B,I) -> (I,)
+        return dx
 
 
-def eps_off(tensor, truth):
-    """The largest error of a tensor in eps of its largest true element."""
-    off = max(abs(mpmath.mpf(float(a)) - b) for a, b in zip(tensor.flat, truth.flat, strict=True))
-    return float(
-        off / max(abs(b) for b in truth.flat) / mpmath.mpf(float(np.finfo(tensor.dtype).eps))
-    )
+class ForgetfulScale(Scale):
+    def backward(self, dy):
+        return dy * self.gamma  # (B,I)
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_our_rounding_and_pytorchs_are_both_within_a_few_eps_of_the_truth(dtype):
-    mlp = MLP((9, 7, 5, 3), rng=rng(), dtype=dtype)
-    sgd = SGD(mlp, 0.1)
-    x, labels = rng(1).random((8, 9)).astype(dtype), rng(2).integers(3, size=8)  # (8,9), (8,)
-    theirs = model.to_torch(mlp)
-    their_sgd = torch.optim.SGD(theirs.parameters(), 0.1)
-    with mpmath.workdps(50):
-        truth = fifty_digits(mlp, x, labels)
-        ours = trace_scratchnet(mlp, sgd, softmax_cross_entropy, x, labels)
-        torchs, _ = trace.trace_torch(
-            theirs, their_sgd, torch.from_numpy(x), torch.from_numpy(labels)
+def test_parameters_of_any_name_are_checked():
+    x = rng().random((4, 3))  # (4,3)
+    layer = Scale()
+
+    for _ in range(2):  # of what it keeps of the first time, nothing is taken for a parameter
+        assert list(gradcheck.check_layer(layer, x, rng=rng())) == ["x", "gamma"]
+
+    checks = gradcheck.check_layer(WrongScale(), x, rng=rng())
+    assert checks["x"].ok
+    assert not checks["gamma"].ok
+
+
+def test_a_parameter_without_gradient_is_refused_unless_the_parameters_are_named():
+    x = rng().random((4, 3))  # (4,3)
+
+    with pytest.raises(ValueError, match="gamma has no gradient dgamma"):
+        gradcheck.check_layer(ForgetfulScale(), x, rng=rng())
+    with pytest.raises(ValueError, match="no dgamma"):
+        gradcheck.check_layer(ForgetfulScale(), x, rng=rng(), parameters=["gamma"])
+    assert gradcheck.check_layer(ForgetfulScale(), x, rng=rng(), parameters=[])["x"].ok
+
+
+def test_parameters_that_a_network_does_not_name_are_refused():
+    network = Network([Linear(3, 3, rng=rng(), dtype=np.float64), Scale()])
+
+    with pytest.raises(ValueError, match="leaves out Scale"):
+        gradcheck.check_network(
+            network, softmax_cross_entropy, rng().random((4, 3)), np.arange(4) % 3, rng=rng()
         )
-
-        for name, true in truth.items():
-            assert eps_off(ours[name], np.array(true)) < 8, name
-            assert eps_off(torchs[name], np.array(true)) < 8, name
-
-
-@pytest.mark.skipif(
-    not extended_precision.can_judge(np.float64), reason="longdouble is float64 on this processor"
-)
-def test_the_longdouble_judge_is_right_to_nineteen_digits():
-    mlp = MLP((9, 7, 5, 3), rng=rng(), dtype=np.float64)
-    sgd = SGD(mlp, 0.1)
-    x, labels = rng(1).random((8, 9)), rng(2).integers(3, size=8)  # (8,9), (8,)
-    with mpmath.workdps(50):
-        truth = fifty_digits(mlp, x, labels)
-        judge = extended_precision.exact_step(
-            state(mlp, sgd), mlp, sgd, softmax_cross_entropy, x, labels
-        )
-
-        for name, true in truth.items():
-            high = judge[name].astype(np.float64)  # two floats hold one longdouble
-            low = (judge[name] - high).astype(np.float64)
-            for a, b, c in zip(high.flat, low.flat, np.array(true).flat, strict=True):
-                assert abs(mpmath.mpf(float(a)) + mpmath.mpf(float(b)) - c) < 1e-18
-
-
-@pytest.mark.skipif(
-    not extended_precision.can_judge(np.float64), reason="longdouble is float64 on this processor"
-)
-def test_the_longdouble_judge_follows_adam_and_moves_what_it_moves():
-    pair = gan.begin([6], 0.01, rng=rng(), dtype=np.float64).ours
-    setting = pair.combined, pair.generator_adam, binary_cross_entropy
-    noise, targets = rng(1).standard_normal((8, DEFAULTS["noise"])), np.ones((8, 1))  # (8,Z), (8,1)
-    trace_scratchnet(*setting, noise, targets)  # to have something to remember
-    before = state(pair.combined, pair.generator_adam)
-
-    judge = extended_precision.exact_step(before, *setting, noise, targets)
-
-    for name, array in state(pair.combined, pair.generator_adam).items():
-        np.testing.assert_array_equal(array, before[name])  # the judge has touched nothing
-    ours = trace_scratchnet(*setting, noise, targets)
-    assert judge.keys() == ours.keys()
-    assert judge["t"] == ours["t"] == 2
-    for name in judge.keys() - {"t"}:
-        assert judge[name].dtype == np.longdouble
-        assert extended_precision.error(ours[name], judge[name]) < 1000, name
-    for name in ("W3", "b3", "W4", "b4"):  # of the discriminator
-        np.testing.assert_array_equal(judge[name], before[name])

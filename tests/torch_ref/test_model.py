@@ -6,9 +6,15 @@ import torch
 from torch import nn
 
 import scratchnet
+from scratchnet.checking.layer_bounds import LAYERS
+from scratchnet.checking.trace import state
+from scratchnet.nn.activations import LeakyReLU, Sigmoid, Tanh
+from scratchnet.nn.conv import Conv2d, Flatten, MaxPool2d
+from scratchnet.nn.layers import Linear
+from scratchnet.nn.network import Network
 from scratchnet.nn.optim import Adam
-from torch_ref.lockstep.optim import beside
-from torch_ref.model import TorchMLP, from_torch, parameters, to_torch
+from torch_ref.lockstep.optim import adapter
+from torch_ref.model import TWINS, TorchMLP, from_torch, parameters, to_torch
 
 FLOATS = ["float32", "float64"]
 SIZES = [(784, 128, 64, 10), (3, 2), (1, 1, 1), (5, 4, 4, 4, 4, 2)]
@@ -90,23 +96,25 @@ OPTIMISERS = {
 
 
 @pytest.mark.parametrize("name", OPTIMISERS)
-def test_what_an_optimiser_remembers_crosses_over_bit_for_bit(name):
+def test_the_state_of_an_optimiser_crosses_over_bit_for_bit(name):
     mlp = network((4, 3, 2), "float64")
     create, letters = OPTIMISERS[name]
     ours = create(mlp)
     for _, gradient in mlp.gradients():  # zeros
         gradient += 1
-    ours.step()  # to have something to remember
+    ours.step()  # for a state other than the first
     parameters = ["W1", "b1", "W2", "b2"]
-    theirs = beside(ours).to_torch(to_torch(mlp).parameters())
+    model = to_torch(mlp)
+    theirs = adapter(ours).to_torch(model.parameters())
 
-    beside(ours).hand_over(theirs)
+    adapter(ours).copy_state(theirs, model)
 
-    memory, theirs = beside(ours).memory(), beside(ours).their_memory(theirs)
+    kept = {name: array for name, array in state(mlp, ours).items() if name not in parameters}
+    theirs = adapter(ours).their_state(theirs, model)
     counted = ["t"] if name == "Adam" else []
-    assert list(memory) == [letter + p for letter in letters for p in parameters] + counted
-    assert list(theirs) == list(memory)
-    for key, array in memory.items():
+    assert list(kept) == [letter + p for letter in letters for p in parameters] + counted
+    assert list(theirs) == list(kept)
+    for key, array in kept.items():
         assert array.any()
         np.testing.assert_array_equal(theirs[key], array)
 
@@ -126,3 +134,36 @@ def test_the_weights_of_a_cnn_survive_the_way_to_pytorch_and_back(dtype):
     for (name, before), (same_name, after) in zip(cnn.parameters(), back.parameters(), strict=True):
         assert name == same_name
         np.testing.assert_array_equal(after, before)
+
+
+def test_a_network_of_any_layers_is_translated_one_by_one():
+    layer_args = {"rng": np.random.default_rng(0), "dtype": np.float64}
+    layers = [
+        *(Conv2d(1, 2, 3, stride=2, padding=1, **layer_args), LeakyReLU(0.3), MaxPool2d(3, 2)),
+        *(Flatten(), Tanh(), Linear(8, 3, **layer_args), Sigmoid()),
+    ]
+    x = np.random.default_rng(1).random((5, 1, 10, 10))  # (5,1,10,10)
+
+    model = to_torch(Network(layers))
+
+    assert [type(layer).__name__ for layer in model] == [type(layer).__name__ for layer in layers]
+    np.testing.assert_allclose(
+        model(torch.from_numpy(x)).detach(), Network(layers).forward(x), rtol=1e-13
+    )
+
+
+def test_a_layer_without_a_twin_is_refused_in_either_direction():
+    class Softplus:
+        pass
+
+    mlp = network((4, 3, 2), "float64")
+    mlp.layers[1] = Softplus()
+
+    with pytest.raises(TypeError, match="the layer Softplus"):
+        to_torch(mlp)
+    with pytest.raises(TypeError, match="neither an MLP nor a CNN"):
+        from_torch(nn.Sequential(nn.Linear(4, 3), nn.Tanh(), nn.Linear(3, 2)))
+
+
+def test_every_layer_that_can_be_checked_has_a_twin():
+    assert TWINS.keys() == LAYERS.keys()

@@ -10,26 +10,18 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
-from threadpoolctl import threadpool_limits
 
 import scratchnet
-from benchmarks import readme
 from scratchnet.checking.bugs import BUGS, Bug
 from scratchnet.checking.planting import import_planted, plant
 from scratchnet.nn.conv import NUMPY_OPS
 from torch_ref.mutation.detection import RIGHTS, detect
-from torch_ref.mutation.table import RESULTS, tables
+from torch_ref.mutation.table import RESULTS
 
 ROOT = Path(__file__).parents[2]
 # The tests that notice most bugs in a second.
 QUICK = ("test_mnist.py", "test_network.py", "test_conv.py", "test_gan.py")
 by_name = pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.name)
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    with threadpool_limits(1):
-        yield
 
 
 @by_name
@@ -133,9 +125,3 @@ def test_the_recorded_results_are_about_these_bugs_and_all_were_detected():
         (bug.name, [list(edit) for edit in bug.edits]) for bug in BUGS
     ]
     assert all(row["factor"] for row in planted)
-
-
-def test_the_tables_of_the_readme_are_the_recorded_ones():
-    results = json.loads(RESULTS.read_text())
-    shown = readme.filled_in("README.md", "zoo")
-    assert shown == tables(results), "run `python -m benchmarks report`"

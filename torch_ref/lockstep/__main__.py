@@ -3,8 +3,8 @@
     python -m torch_ref.lockstep --steps 1875 --dtype float64
     python -m torch_ref.lockstep --model gan
 
-What a step is, and how it is judged, stands in `step` and `verdict`; the two networks of a GAN take
-turns, as `duel` tells. Here they walk through batches of real digits.
+What a step is stands in `step`, the criteria in `scratchnet.checking.comparison`; the two networks
+of a GAN take turns, as `gan` tells. Here they walk through batches of real digits.
 """
 
 import sys
@@ -38,13 +38,13 @@ def main(argv=None):
         {name: default for name, default in recipe.items() if name in options}
         | {name: value for name, value in vars(options).items() if value is not None}
     )
-    start = begin_duel if options.model == "gan" else begin_walk
+    start = begin_gan if options.model == "gan" else begin_walk
     heading, steps, taken_a_batch = start(options, found, train)
     print(heading)
 
     summaries = {}
     # NumPy's and PyTorch's threads, each spinning while the other works, would halve the speed.
-    # An overflow needs no warning beside the verdict.
+    # An overflow needs no warning beside the comparison.
     with threadpool_limits(1), np.errstate(over="ignore", invalid="ignore"):
         wanted = options.steps * taken_a_batch
         for step in tqdm(islice(steps, wanted), total=wanted, disable=None):
@@ -70,21 +70,21 @@ def main(argv=None):
 
 def begin_walk(options, found, train):
     """Return the heading, the Steps of the network that the options ask for, and 1 for a batch."""
-    network = MODELS[options.model](options.hidden, **_drawn(options))
+    network = MODELS[options.model](options.hidden, **_layer_args(options))
     sgd = scratchnet.SGD(network, options.lr, options.momentum, options.weight_decay)
     pair = Lockstep(network, sgd)
     steps = walk(pair, found, train, options.batch_size, options.seed, options.dtype)
-    return report.heading(network, pair.beside, found, options), steps, 1
+    return report.heading(network, pair.adapter, found, options), steps, 1
 
 
-def begin_duel(options, found, train):
+def begin_gan(options, found, train):
     """Return the heading, the Steps of a GAN in turn, and 2 for a batch."""
-    pair = gan.begin(options.hidden, options.lr, **_drawn(options))
+    pair = gan.begin(options.hidden, options.lr, **_layer_args(options))
     steps = gan.walk(pair, found, train, options.batch_size, options.seed, options.dtype)
     return report.heading(pair, pair.recipe, found, options), steps, 2
 
 
-def _drawn(options):
+def _layer_args(options):
     return {
         "rng": np.random.default_rng(options.seed),
         "dtype": options.dtype,

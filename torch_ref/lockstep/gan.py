@@ -1,4 +1,4 @@
-"""Both steps of a GAN in lockstep, as ordinary training steps of two networks.
+"""A GAN in lockstep: its two steps, as ordinary training steps of two networks.
 
     discriminator   images, real ones and fakes ──> logits       moved by its Adam
     generator       noise ──> fakes ──> logits                   of which its Adam moves a part
@@ -33,15 +33,15 @@ from torch_ref.lockstep.step import Lockstep
 RECIPE = {name: DEFAULTS[name] for name in ("hidden", "lr", "batch_size")}
 
 
-class Duel:
-    """A `scratchnet.adversaries.GAN` and PyTorch's.
+class GANLockstep:
+    """A `scratchnet.nn.gan.GAN` and PyTorch's.
 
     Attributes:
         discriminator, generator: a Lockstep each.
     """
 
     def __init__(self, ours, loss_function):
-        """Args: the GAN; `scratchnet.binary.binary_cross_entropy`, the loss that it learns by."""
+        """Args: the GAN; its loss, `scratchnet.binary_cross_entropy`."""
         self.ours, theirs = ours, gan.to_torch(ours)
         self.discriminator = Lockstep(
             *(ours.discriminator, ours.discriminator_adam, loss_function),
@@ -81,32 +81,34 @@ class Duel:
         return pair.watch(partial(watch, pair.network, pair.optimiser, learn), their_batch)
 
 
-def begin(hidden, lr, **drawn):
-    """Return the Duel of a generator with these hidden widths and a discriminator with the reverse.
+def begin(hidden, lr, **layer_args):
+    """Return the GANLockstep of a generator of these hidden widths, a discriminator of the reverse.
 
     Args:
         lr: of the generator.
-        drawn: rng, dtype and matmul, as for the networks.
+        layer_args: rng, dtype and matmul, as for the networks.
     """
-    generator = Generator(DEFAULTS["noise"], hidden, **drawn)
-    discriminator = Discriminator(hidden[::-1], **drawn)
+    generator = Generator(DEFAULTS["noise"], hidden, **layer_args)
+    discriminator = Discriminator(hidden[::-1], **layer_args)
     lrs = lr, DEFAULTS["discriminator_lr"]
-    return Duel(GAN(generator, discriminator, *lrs, update=adam_update), binary_cross_entropy)
+    return GANLockstep(
+        GAN(generator, discriminator, *lrs, update=adam_update), binary_cross_entropy
+    )
 
 
-def walk(duel, found, train, batch_size, seed, dtype):
+def walk(pair, found, train, batch_size, seed, dtype):
     """Yield a Step of the discriminator and one of the generator for every batch, without end.
 
-    The arguments are those of `torch_ref.lockstep.walk`.
+    The arguments are those of `torch_ref.lockstep.step.walk`.
     """
     x = scratchnet.data.to_unit_interval(found.train.images, dtype)  # (N,784)
     torch_dtype = getattr(torch, np.dtype(dtype).name)
-    numbers = len(duel.ours.generator.parametric_layers[0].W)
+    numbers = len(pair.ours.generator.parametric_layers[0].W)
     for epoch in count(1):
         ours = scratchnet.data.batches(x, found.train.labels, batch_size, seed=seed, epoch=epoch)
         theirs = data.batches(train, batch_size, seed=seed, epoch=epoch, dtype=torch_dtype)
         pairs = zip(ours, theirs, strict=True)
         for batch, ((real, _), (their_real, _)) in enumerate(pairs, start=1):
             noise = draw((2, len(real), numbers), seed, epoch, batch).astype(dtype)  # (2,B,Z)
-            yield duel.discriminator_step(2 * real - 1, 2 * their_real - 1, noise[0])
-            yield duel.generator_step(noise[1])
+            yield pair.discriminator_step(2 * real - 1, 2 * their_real - 1, noise[0])
+            yield pair.generator_step(noise[1])

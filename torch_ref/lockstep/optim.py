@@ -1,161 +1,134 @@
-"""What an optimiser remembers from step to step, on either side, and by what law it goes on.
+"""Optimiser adapters: the state of an optimiser on either side, and the error bounds of its step.
 
-    SGD    velocities  vW1, vb1, ...   where it has momentum
-    Adam   means       mW1, mb1, ...
-           squares     vW1, vb1, ...
-           steps       t
+    SGD    velocities      vW1, vb1, ...   where it has momentum
+    Adam   first moments   mW1, mb1, ...
+           second moments  vW1, vb1, ...
+           steps           t
 
-The letters are those of the docstrings in `scratchnet.optim` and `scratchnet.adam`.
+The letters are those of the docstrings in `scratchnet.nn.optim`.
 """
-
-import copy
 
 import numpy as np
 import torch
 
 from scratchnet.checking import error_bounds
 from scratchnet.checking.trace import short
-from scratchnet.nn.optim import adam_update
-from torch_ref.model import across, named
+from torch_ref.model import each_parameter
 
 
-class Optimiser:
-    """One of scratchnet's optimisers, `ours`, and what PyTorch calls the same.
+class OptimiserAdapter:
+    """One of scratchnet's optimisers, `ours`, and PyTorch's of the same name.
 
     Attributes:
-        kept: {letter: (our attribute, PyTorch's key)} of what is remembered of every parameter.
-        counts: names of what is counted, and so the same on both sides.
+        keys: {letter: PyTorch's key} of the state that is kept for every parameter.
+        options: {name: value}, the same on both sides.
     """
 
-    counts = ()
+    def __init__(self, ours, keys, options):
+        self.ours, self.keys = ours, keys
+        self.options = {name: getattr(ours, name) for name in options}
 
-    def __init__(self, ours):
-        self.ours = ours
+    def to_torch(self, parameters):
+        """Return PyTorch's optimiser of these parameters."""
+        return getattr(torch.optim, type(self.ours).__name__)(parameters, **self.options)
 
-    def memory(self):
-        """Return copies of what ours remembers, {"vW1": array, ...}."""
-        return self._by_name(getattr(self.ours, attribute) for attribute, _ in self.kept.values())
+    def copy_state(self, theirs, model):
+        """Overwrite the state of PyTorch's optimiser, of the parameters that it moves, with ours.
 
-    def their_memory(self, theirs):
-        """Return copies of what PyTorch's remembers, in our names and shapes."""
-        (group,) = theirs.param_groups
-        return self._by_name(
-            named((theirs.state[p][key] for p in group["params"]), "W", "b")
-            for _, key in self.kept.values()
-        )
+        Args: PyTorch's optimiser, and the network that it moves, or moves a part of.
+        """
+        state = self.ours.state()
+        for letter, key in self.keys.items():
+            kept = dict(state[letter])
+            for name, p, across in moved(theirs, model):
+                theirs.state[p][key] = torch.from_numpy(across(kept[name])).clone()
 
-    def hand_over(self, theirs):
-        """Let PyTorch's optimiser remember what ours does, of the parameters that it moves."""
-        (group,) = theirs.param_groups
-        for attribute, key in self.kept.values():
-            remembered = getattr(self.ours, attribute)
-            # of different lengths only where a planted bug moves more than it should
-            for (_, array), p in zip(remembered, group["params"], strict=False):
-                theirs.state[p][key] = torch.from_numpy(across(array)).clone()
+    def their_state(self, theirs, model):
+        """Return copies of its state, {"vW1": array, ...}, in our names and shapes."""
+        arrays = {}
+        for letter, key in self.keys.items():
+            each = moved(theirs, model)
+            kept = [(name, across(theirs.state[p][key].numpy())) for name, p, across in each]
+            arrays |= {name: array.copy() for name, array in short(kept, letter).items()}
+        return arrays
 
-    def again(self, network, memory):
-        """Return such an optimiser for another network, with this memory."""
-        other = copy.copy(self.ours)
-        other.network = network
-        parameters = network.parameters()
-        for letter, (attribute, _) in self.kept.items():
-            arrays = [memory[name].copy() for name in short(parameters, letter)]
-            names = (name for name, _ in parameters)
-            setattr(other, attribute, list(zip(names, arrays, strict=True)))
+    def copy_for(self, network, state):
+        """Return such an optimiser, in NumPy, for a network of another dtype, in the given state.
+
+        Args: the network; {"vW1": array, ...}, as `trace.state` returns it.
+        """
+        other = type(self.ours)(network, **self.options)
+        for letter, kept in other.state().items():
+            arrays = {"": kept} if letter in state else short(kept)  # "t" is one for all parameters
+            for name, array in arrays.items():
+                array[...] = state[letter + name]
         return other
 
-    def _by_name(self, remembered):
-        names = {}
-        for letter, pairs in zip(self.kept, remembered, strict=True):
-            names |= {name: array.copy() for name, array in short(pairs, letter).items()}
-        return names
 
-
-class SGD(Optimiser):
+class SGDAdapter(OptimiserAdapter):
     """Velocities, where there is momentum."""
 
     def __init__(self, ours):
-        super().__init__(ours)
-        self.kept = {"v": ("velocities", "momentum_buffer")} if ours.momentum else {}
+        keys = {"v": "momentum_buffer"} if ours.momentum else {}
+        super().__init__(ours, keys, ("lr", "momentum", "weight_decay"))
 
     def __str__(self):
-        sgd = self.ours
-        momentum = f", momentum {sgd.momentum}" if sgd.momentum else ""
-        decay = f", weight decay {sgd.weight_decay}" if sgd.weight_decay else ""
-        return f"SGD with lr {sgd.lr}{momentum}{decay}"
+        shown = (f"{name.replace('_', ' ')} {v}" for name, v in self.options.items() if v)
+        return f"SGD with {', '.join(shown)}"
 
-    def to_torch(self, parameters):
-        """Return PyTorch's optimiser of these parameters, with the same options."""
-        sgd = self.ours
-        return torch.optim.SGD(
-            parameters, sgd.lr, momentum=sgd.momentum, weight_decay=sgd.weight_decay
-        )
-
-    def bands(self, p, pair, before):
-        """Return {name: function that gives the band} of parameter p and what is kept of it."""
-        sgd, v = self.ours, before.get(f"v{p}", np.zeros_like(before[p]))
-        options = {"momentum": sgd.momentum, "weight_decay": sgd.weight_decay}
-        g = f"d{p}"
-        law = {p: lambda: error_bounds.parameter_band(pair(g), before[p], v, sgd.lr, **options)}
-        if sgd.momentum:
-            law = {
-                f"v{p}": lambda: error_bounds.velocity_band(pair(g), before[p], v, **options)
-            } | law
-        return law
+    def bounds(self, p, pair, before):
+        """Return {name: function that gives the error bound} of parameter p and its velocity."""
+        sgd, g, v = self.ours, f"d{p}", before.get(f"v{p}", np.zeros_like(before[p]))
+        rest = before[p], v, sgd.momentum, sgd.weight_decay
+        bounds = {f"v{p}": lambda: error_bounds.velocity_bound(pair(g), *rest)}
+        return (bounds if sgd.momentum else {}) | {
+            p: lambda: error_bounds.parameter_bound(pair(g), *rest, sgd.lr)
+        }
 
 
-class Adam(Optimiser):
-    """Means and squares of the gradients, and the number of steps."""
-
-    counts = ("t",)
+class AdamAdapter(OptimiserAdapter):
+    """First and second moment estimates, and the number of steps."""
 
     def __init__(self, ours):
-        super().__init__(ours)
-        self.kept = {"m": ("first_moments", "exp_avg"), "v": ("second_moments", "exp_avg_sq")}
+        super().__init__(ours, {"m": "exp_avg", "v": "exp_avg_sq"}, ("lr", "betas", "eps"))
 
     def __str__(self):
         return f"Adam with lr {self.ours.lr} and betas {self.ours.betas}"
 
-    def to_torch(self, parameters):
-        """Return PyTorch's optimiser of these parameters, with the same options."""
-        adam = self.ours
-        return torch.optim.Adam(parameters, adam.lr, adam.betas, adam.eps)
-
-    def memory(self):
-        return super().memory() | {"t": self.ours.steps.copy()}
-
-    def their_memory(self, theirs):
-        steps = {float(state["step"]) for state in theirs.state.values()}
-        (t,) = steps  # every parameter has a count of its own
-        return super().their_memory(theirs) | {"t": np.array(t, np.int64)}
-
-    def hand_over(self, theirs):
-        super().hand_over(theirs)
+    def copy_state(self, theirs, model):
+        super().copy_state(theirs, model)
         for state in theirs.state.values():
             state["step"] = torch.tensor(float(self.ours.steps))
 
-    def again(self, network, memory):
-        other = super().again(network, memory)
-        other.steps = memory["t"].copy()
-        other.update = adam_update  # like the ladder, the compiled one knows no longdouble
-        return other
+    def their_state(self, theirs, model):
+        (t,) = {float(state["step"]) for state in theirs.state.values()}  # one a parameter
+        return super().their_state(theirs, model) | {"t": np.array(t, np.int64)}
 
-    def bands(self, p, pair, before):
-        """Return {name: function that gives the band} of parameter p and what is kept of it."""
-        adam, g, m, v = self.ours, f"d{p}", f"m{p}", f"v{p}"
-        t = int(before["t"]) + 1
+    def bounds(self, p, pair, before):
+        """Return {name: function that gives the error bound} of parameter p and its moments."""
+        g, m, v = f"d{p}", f"m{p}", f"v{p}"
+        (beta1, beta2), t = self.ours.betas, int(before["t"]) + 1
         return {
-            m: lambda: error_bounds.mean_band(pair(g), before[m], adam.betas[0]),
-            v: lambda: error_bounds.square_band(pair(g), before[v], adam.betas[1]),
-            p: lambda: error_bounds.adam_band(
-                *(pair(m), pair(v), before[p]), t, adam.lr, adam.betas, adam.eps
-            ),
+            m: lambda: error_bounds.mean_bound(pair(g), before[m], beta1),
+            v: lambda: error_bounds.square_bound(pair(g), before[v], beta2),
+            p: lambda: error_bounds.adam_bound(pair(m), pair(v), before[p], t, **self.options),
         }
 
 
-OPTIMISERS = {"SGD": SGD, "Adam": Adam}
+ADAPTERS = {"SGD": SGDAdapter, "Adam": AdamAdapter}
 
 
-def beside(optimiser):
-    """Return what is known here about one of scratchnet's optimisers."""
-    return OPTIMISERS[type(optimiser).__name__](optimiser)
+def adapter(optimiser):
+    """Return the adapter of one of scratchnet's optimisers; TypeError if there is none."""
+    name = type(optimiser).__name__
+    if name not in ADAPTERS:
+        raise TypeError(f"no adapter is known for the optimiser {name}: it needs one in ADAPTERS")
+    return ADAPTERS[name](optimiser)
+
+
+def moved(theirs, model):
+    """Return [(name, tensor, across), ...] of the parameters that PyTorch's optimiser moves."""
+    (group,) = theirs.param_groups
+    ids = set(map(id, group["params"]))
+    each = each_parameter(model)
+    return [(f"{layer}.{p}", t, across) for layer, p, t, across in each if id(t) in ids]

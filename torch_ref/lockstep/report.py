@@ -1,10 +1,10 @@
-"""What the walk in lockstep has found, for the eye: tables, a summary, a curve."""
+"""The report of a walk in lockstep: tables, a summary, a curve."""
 
 import numpy as np
 import torch
 
+from scratchnet.checking.comparison import LOSS_LIMIT, MAX_LIMIT, NORM_LIMIT
 from torch_ref.lockstep import extended_precision
-from torch_ref.lockstep.comparison import LOSS_LIMIT, MAX_LIMIT, NORM_LIMIT
 
 DRIFT_LIMIT = 1e-12  # of any float64 parameter from the twin's,
 DRIFT_STEPS = 1875  # for an epoch of MNIST; for ever, no two roundings stay together
@@ -29,28 +29,28 @@ def heading(network, optimiser, found, options):
 
 def table(step):
     """Show every tensor of one step: the two networks beside each other, and their own errors."""
-    judge = extended_precision.can_judge(step.ours["x"].dtype)
-    if judge:
+    refer = extended_precision.is_finer(step.ours["x"].dtype)
+    if refer:
         pair, batch = step.lockstep, (step.theirs["x"], step.theirs["labels"])
         setting = pair.network, pair.optimiser, pair.loss_function
-        true = extended_precision.exact_step(step.before, *setting, *batch)
+        true = extended_precision.reference_step(step.before, *setting, *batch)
     lines = [
         f"{f'step {step.number}':<20}{'largest':>11}{'in eps of':>16}"
-        + (f"{'own error in eps':>22}" if judge else ""),
+        + (f"{'own error in eps':>22}" if refer else ""),
         f"{'tensor':<9}{'shape':<11}{'difference':>11}{'max|t|':>10}{'‖t‖':>8}"
-        + (f"{'by hand':>11}{'PyTorch':>9}" if judge else "")
-        + "  verdict",
+        + (f"{'by hand':>11}{'PyTorch':>9}" if refer else "")
+        + "  result",
     ]
-    for v in step.verdicts:
+    for v in step.comparisons:
         shape = "×".join(map(str, v.shape)) or "1"
         line = (
             f"{v.name:<9}{shape:<11}{v.difference:>11.1e}{_eps(v.of_max):>10}{_eps(v.of_norm):>8}"
         )
-        if judge:
+        if refer:
             sides = step.ours.get(v.name), step.theirs[v.name]
             by_hand, pytorch = (_error(side, true[v.name]) for side in sides)
             line += f"{by_hand:>11}{pytorch:>9}"
-        lines.append(f"{line}  {v.word}")
+        lines.append(f"{line}  {v.result}")
     return "\n".join(["", *([step.lockstep.title] if step.lockstep.title else []), *lines])
 
 
@@ -59,7 +59,7 @@ def _eps(value):
 
 
 def _error(side, true):
-    """How far a tensor is from the exact one, in eps of its largest element; "" if not to say."""
+    """How far a tensor is from the reference, in eps of its largest element; "" if not to say."""
     if side is None or side.shape != true.shape or side.dtype.kind != "f":
         return ""
     return f"{extended_precision.error(side, true):.2f}"
@@ -70,9 +70,9 @@ class Summary:
 
     def __init__(self, title=""):
         self.title = title
-        self.worst = {}  # name: (Verdict, number of its step)
+        self.worst = {}  # name: (Comparison, number of its step)
         self.failed = []  # (number of the step, name)
-        self.cancelled = []  # the same, for tensors judged by their band
+        self.cancelled = []  # the same, for tensors that passed by their error bound
         self.flips = []
         self.drifts = []  # a dict for each step, where there is a twin
         self.parted = None  # the first step and tensor in which the twin was not bit for bit ours
@@ -84,7 +84,7 @@ class Summary:
         """Take one more Step into account."""
         self.steps = step.number
         self.dtype = step.ours["x"].dtype
-        for v in step.verdicts:
+        for v in step.comparisons:
             if v.name not in self.worst or self._rank(v) > self._rank(self.worst[v.name][0]):
                 self.worst[v.name] = (v, step.number)
             if not v.ok:
@@ -103,7 +103,7 @@ class Summary:
 
     def _see_twin(self, step):
         if self.parted is None:
-            for v in step.verdicts:
+            for v in step.comparisons:
                 ours, twins = step.ours.get(v.name), step.twin[v.name]
                 if not np.array_equal(ours, twins):
                     self.parted = (step.number, v.name, v.difference)
@@ -139,13 +139,13 @@ class Summary:
             *([self.title] if self.title else []),
             f"{f'the worst of {self.steps:,} steps':<29}{'largest':>11}{'in eps of':>18}",
             f"{'tensor':<9}{'shape':<11}{'at step':>9}{'difference':>11}"
-            f"{'max|t|':>12}{'‖t‖':>8}  verdict",
+            f"{'max|t|':>12}{'‖t‖':>8}  result",
         ]
         for name, (v, number) in self.worst.items():
             shape = "×".join(map(str, v.shape)) or "1"
             lines.append(
                 f"{name:<9}{shape:<11}{number:>9,}{v.difference:>11.1e}"
-                f"{_eps(v.of_max):>12}{_eps(v.of_norm):>8}  {v.word}"
+                f"{_eps(v.of_max):>12}{_eps(v.of_norm):>8}  {v.result}"
             )
         lines.append(f"{'limits':<40}{MAX_LIMIT:>12}{NORM_LIMIT:>8}  loss {LOSS_LIMIT}")
         return "\n".join(["", *lines, "", *self._sentences()])
@@ -157,7 +157,7 @@ class Summary:
         if self.cancelled:
             number, name = self.cancelled[0]
             yield (
-                f"  {len(self.cancelled):,} lie inside their rounding band, as their terms cancel; "
+                f"  {len(self.cancelled):,} lie within their error bounds, as their terms cancel; "
                 f"the first is {name} in step {number:,}"
             )
         for kind, what in (
@@ -171,15 +171,15 @@ class Summary:
         for flip in sorted(self.flips, key=lambda flip: flip.excused)[:FLIPS_SHOWN]:
             yield (
                 f"  step {flip.step:,}, image {flip.image}, unit {flip.place} of {flip.name}: "
-                f"{flip.ours:+.1e} by hand, {flip.theirs:+.1e} in PyTorch, band ±{flip.band:.1e}"
+                f"{flip.ours:+.1e} by hand, {flip.theirs:+.1e} in PyTorch, bound ±{flip.bound:.1e}"
                 + ("" if flip.excused else ": NOT EXCUSED")
             )
         if len(self.flips) > FLIPS_SHOWN:
             yield f"  and {len(self.flips) - FLIPS_SHOWN:,} more"
         if self.drifts:
             off, name, number = self.drift
-            judged = self.dtype == np.float64 and self.steps <= DRIFT_STEPS
-            limit = f" (limit {DRIFT_LIMIT:.0e})" if judged else ""
+            limited = self.dtype == np.float64 and self.steps <= DRIFT_STEPS
+            limit = f" (limit {DRIFT_LIMIT:.0e})" if limited else ""
             where = f"{name} in step {number:,}"
             yield f"an unsynchronised twin drifts off by {off:.1e}{limit}: {where}"
         yield "PASS" if self.ok else "FAIL"

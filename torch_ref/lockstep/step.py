@@ -1,13 +1,13 @@
 """One step of two networks that go in lockstep, one by hand and one in PyTorch.
 
     state ──┬─> scratchnet ──> every tensor of the step ──┐
-            │                                             ├──> verdicts
+            │                                             ├──> comparisons
             └─> PyTorch ─────> every tensor of the step ──┘
     twin ─────> PyTorch ─────> parameters that are never synchronised ──> drift
 
-Before each step PyTorch is given scratchnet's parameters and what its optimiser remembers, so that
-every step is judged by itself. Its twin gets the initial weights only and trains alone from there:
-how far it drifts off shows what differences of rounding add up to.
+Before each step PyTorch is given scratchnet's parameters and the state of its optimiser, so that
+every step is compared by itself. Its twin gets the initial weights only and trains alone from
+there: how far it drifts off shows what differences of rounding add up to.
 """
 
 from dataclasses import dataclass
@@ -16,12 +16,20 @@ from itertools import count
 
 import numpy as np
 import torch
+from torch.nn import functional as F
 
 import scratchnet
-from scratchnet.checking.trace import layer_names, short, state, trace_scratchnet
+from scratchnet.checking.comparison import compare_step
+from scratchnet.checking.layer_bounds import LOSSES, layer_names, step_bounds
+from scratchnet.checking.trace import short, state, trace_scratchnet
 from torch_ref import data, model
-from torch_ref.lockstep import comparison, optim, trace
-from torch_ref.lockstep.layer_bounds import LOSSES
+from torch_ref.lockstep import optim, trace
+
+# PyTorch's losses, as functions of logits and labels, by the names of ours.
+CRITERIA = {
+    "softmax_cross_entropy": F.cross_entropy,
+    "binary_cross_entropy": F.binary_cross_entropy_with_logits,
+}
 
 
 @dataclass(frozen=True)
@@ -38,7 +46,7 @@ class Flip:
     unit: int | tuple  # the tuple: channel, row, column
     ours: float
     theirs: float
-    band: float  # how far from 0 rounding can carry it; 0 where nothing is excused
+    bound: float  # how far from 0 rounding can carry it; 0 where nothing is excused
 
     @property
     def place(self):
@@ -46,25 +54,25 @@ class Flip:
 
     @property
     def excused(self):
-        return max(abs(self.ours), abs(self.theirs)) <= self.band
+        return max(abs(self.ours), abs(self.theirs)) <= self.bound
 
 
 @dataclass(frozen=True)
 class Step:
-    """What one step of the walk has shown; steps are numbered from 1."""
+    """The comparison of one training step; steps are numbered from 1."""
 
     lockstep: "Lockstep"
     number: int
     before: dict  # the state that both sides started from
     ours: dict  # the two traces
     theirs: dict
-    verdicts: list
+    comparisons: list
     flips: list
     twin: dict | None  # the trace of the twin, whose state was its own
 
     @property
     def ok(self):
-        return all(v.ok for v in self.verdicts) and all(flip.excused for flip in self.flips)
+        return all(c.ok for c in self.comparisons) and all(flip.excused for flip in self.flips)
 
     @property
     def drift(self):
@@ -74,11 +82,11 @@ class Step:
 
 
 class Lockstep:
-    """A scratchnet network with its optimiser and loss, and PyTorch's beside it.
+    """A scratchnet network with its optimiser and loss, and the same in PyTorch.
 
     Attributes:
-        beside: what is known about the optimiser; moved: the names of the parameters it moves.
-        loss: PyTorch's criterion and the bands around the loss.
+        adapter: the OptimiserAdapter.
+        moved: the names of the parameters that the optimiser moves.
     """
 
     def __init__(
@@ -99,12 +107,12 @@ class Lockstep:
             title: what the reports call it, if there is more than one.
         """
         self.network, self.optimiser, self.loss_function = network, optimiser, loss_function
-        self.loss = LOSSES[loss_function.__name__]
-        self.beside = optim.beside(optimiser)
+        self.loss_name = loss_function.__name__
+        self.adapter = optim.adapter(optimiser)
         self.model, self.their_optimiser = theirs or self._theirs()
         self.twin = None if theirs else self._theirs()
-        (group,) = self.their_optimiser.param_groups
-        self.moved = list(short(model.named(group["params"], "W", "b")))
+        each = optim.moved(self.their_optimiser, self.model)
+        self.moved = list(short((name, tensor) for name, tensor, _ in each))
         self.title = title
         self.steps = 0
 
@@ -125,32 +133,37 @@ class Lockstep:
         """
         self.steps += 1
         model.copy_weights(self.network, self.model)
-        self.beside.hand_over(self.their_optimiser)
+        self.adapter.copy_state(self.their_optimiser, self.model)
         before = state(self.network, self.optimiser)
         ours = take_ours()
         theirs, flipped = self._trace(self.model, self.their_optimiser, their_batch, ours)
         twin = self.twin and self._trace(*self.twin, their_batch)[0]
-        verdicts = comparison.compare_step(self, before, ours, theirs)
-        flips = self._flips(flipped, comparison.bands(self, before, ours, theirs), ours, theirs)
-        return Step(self, self.steps, before, ours, theirs, verdicts, flips, twin)
+        loss_bounds = LOSSES[self.loss_name]
+        bounds = step_bounds(self.network, loss_bounds, self._moved_bounds, before, ours, theirs)
+        comparisons = compare_step(bounds, ours, theirs)
+        flips = self._flips(flipped, bounds, ours, theirs)
+        return Step(self, self.steps, before, ours, theirs, comparisons, flips, twin)
 
     def _theirs(self):
         network = model.to_torch(self.network)
-        return network, self.beside.to_torch(network.parameters())
+        return network, self.adapter.to_torch(network.parameters())
+
+    def _moved_bounds(self, p, pair, before):
+        return self.adapter.bounds(p, pair, before) if p in self.moved else {p: None}
 
     def _trace(self, network, optimiser, batch, sides=None):
         theirs, flipped = trace.trace_torch(
-            network, optimiser, *batch, sides, criterion=self.loss.criterion
+            network, optimiser, *batch, sides, criterion=CRITERIA[self.loss_name]
         )
-        return theirs | self.beside.their_memory(optimiser), flipped
+        return theirs | self.adapter.their_state(optimiser, network), flipped
 
-    def _flips(self, flipped, bands, ours, theirs):
+    def _flips(self, flipped, bounds, ours, theirs):
         flips = []
         for name, places in flipped.items():
             # A float64 z as near to 0 as that is no accident of rounding: nothing is excused.
             excusing = ours[name].dtype == np.float32
-            band = bands[name]() if excusing else np.zeros_like(ours[name])
-            sides = ours[name], theirs[name], band
+            bound = bounds[name]() if excusing else np.zeros_like(ours[name])
+            sides = ours[name], theirs[name], bound
             if name[0] == "a":
                 sides = self._leads(name, *sides)
             for place in places.tolist():
@@ -160,15 +173,15 @@ class Lockstep:
                 flips.append(Flip(self.steps, name, image, unit, *at))
         return flips
 
-    def _leads(self, name, ours, theirs, band):
+    def _leads(self, name, ours, theirs, bound):
         """By how much, on either side, our largest pixel of each window is ahead of PyTorch's.
 
         Returns:
-            two arrays (B, C, H', W'), and how far rounding can move them: the bands of both pixels.
+            two arrays (B, C, H', W'), and how far rounding can move them: both pixels' bounds.
         """
         layers = self.network.layers
         pool = layers[1 + layer_names(layers).index(name)]
-        places = [trace.largest(pool, side) for side in (ours, theirs)]  # (B,C,H',W')
+        places = [trace.argmax(pool, side) for side in (ours, theirs)]  # (B,C,H',W')
 
         def at(array, taken):
             flat = array.reshape(*array.shape[:2], -1)  # (B,C,HW)
@@ -177,7 +190,7 @@ class Lockstep:
             )
 
         leads = [at(side, places[0]) - at(side, places[1]) for side in (ours, theirs)]
-        return *leads, at(band, places[0]) + at(band, places[1])
+        return *leads, at(bound, places[0]) + at(bound, places[1])
 
 
 def walk(lockstep, found, train, batch_size, seed, dtype):

@@ -4,7 +4,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from scratchnet.checking.trace import layer_names, short
+from scratchnet.checking.layer_bounds import layer_names
+from scratchnet.checking.trace import short
 from torch_ref import model as torch_model
 
 
@@ -40,8 +41,8 @@ def trace_torch(model, optimiser, x, labels, sides=None, criterion=F.cross_entro
                     slope = getattr(module, "negative_slope", 0)
                     output = torch.where(flipped, torch.where(on, t, slope * t), output)
             if isinstance(module, nn.MaxPool2d) and sides is not None:
-                theirs = torch.from_numpy(largest(module, sides[f"a{name[1:]}"]))  # (B,C,H',W')
-                flipped = torch.from_numpy(largest(module, t.detach().numpy())) != theirs
+                theirs = torch.from_numpy(argmax(module, sides[f"a{name[1:]}"]))  # (B,C,H',W')
+                flipped = torch.from_numpy(argmax(module, t.detach().numpy())) != theirs
                 if flipped.any():
                     flips[f"a{name[1:]}"] = flipped.nonzero().numpy()
                     other = t.flatten(2).gather(2, theirs.flatten(2)).view(theirs.shape)
@@ -75,7 +76,7 @@ def trace_torch(model, optimiser, x, labels, sides=None, criterion=F.cross_entro
     return trace | {name: p.copy() for name, p in after.items()}, flips
 
 
-def largest(pool, a):
+def argmax(pool, a):
     """Return where PyTorch finds the largest pixel of each window: numbers (B, C, H', W').
 
     They count the pixels of an image row by row.

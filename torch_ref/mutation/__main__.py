@@ -3,8 +3,8 @@
     python -m torch_ref.mutation
 
 prints the tables and writes `torch_ref/mutation/results.json`; `python -m benchmarks report` puts
-the tables into a README. A bug is planted in a copy of the package; the package itself is never
-changed.
+the tables into the README beside it. A bug is planted in a copy of the package; the package itself
+is never changed.
 """
 
 import json

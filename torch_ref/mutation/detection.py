@@ -1,4 +1,4 @@
-"""What a planted bug does: where it differs from PyTorch, and what training with it ends with.
+"""Detection of a planted bug: where it differs from PyTorch, and what training with it ends with.
 
 In the comments: N images, B images in a batch.
 """
@@ -36,7 +36,7 @@ EPOCHS = 2
 
 
 class Detection(NamedTuple):
-    """How the comparison with PyTorch met a bug."""
+    """How the comparison with PyTorch detects a bug."""
 
     where: str  # the first tensor that was wrong, in the order of computation
     factor: float  # the largest difference, as a multiple of what is allowed
@@ -58,13 +58,13 @@ def detect(planted, found, pictures, model="mlp"):
             if step is None:
                 detections.append(Detection("a batch", np.inf))
             elif not step.ok:
-                bad = [v for v in step.verdicts if not v.ok]
-                detections.append(Detection(bad[0].name, max(v.excess for v in bad)))
+                bad = [c for c in step.comparisons if not c.ok]
+                detections.append(Detection(bad[0].name, max(c.excess for c in bad)))
     except ValueError:  # the layers check the shapes they are given
         detections = detections or [Detection("a shape", np.inf)]
     if not detections:
         return None
-    return Detection(detections[0].where, max(c.factor for c in detections))
+    return Detection(detections[0].where, max(d.factor for d in detections))
 
 
 def _steps(planted, found, pictures, model):
@@ -101,7 +101,7 @@ def _gan_steps(planted, found, pictures, model):
     pictures = torch.utils.data.Subset(pictures, few)
 
     def begin():
-        pair = gan.Duel(build(planted, model, np.float64), planted.binary_cross_entropy)
+        pair = gan.GANLockstep(build(planted, model, np.float64), planted.binary_cross_entropy)
         return pair, gan.walk(pair, found, pictures, 32, 0, np.float64)
 
     with np.errstate(all="ignore"):
@@ -129,7 +129,7 @@ def _pair(planted, model):
 
 
 def accuracy_after_training(planted, found, model="mlp"):
-    """Return the share of the test images that a planted network reads after EPOCHS epochs."""
+    """Return the test accuracy of a planted network after EPOCHS epochs."""
     network = build(planted, model)
     sgd = planted.SGD(network, **RECIPE)
     x = planted.data.to_unit_interval(found.train.images[: IMAGES[model]])  # (N,784)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import scratchnet
 from scratchnet.checking.planting import GAN_LR, build
-from torch_ref.lockstep.gan import Duel
+from torch_ref.lockstep.gan import GANLockstep
 from torch_ref.mutation.detection import EPOCHS, IMAGES, RECIPE
 
 RESULTS = Path(__file__).with_name("results.json")
@@ -25,7 +25,7 @@ def tables(results):
 def _describe(model):
     kind = model.split()[-1]
     network = build(scratchnet, kind)
-    name = str(Duel(network, scratchnet.binary_cross_entropy) if kind == "gan" else network)
+    name = str(GANLockstep(network, scratchnet.binary_cross_entropy) if kind == "gan" else network)
     return name + {
         "compiled cnn": " with compiled folding and pooling",
         "direct cnn": " without patches in memory",

@@ -1,0 +1,113 @@
+"""Both steps of a GAN in lockstep with PyTorch's."""
+
+from itertools import islice
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from scratchnet import kernels
+from scratchnet.gan import DEFAULTS
+from scratchnet.nn.losses import binary_cross_entropy
+from scratchnet.nn.optim import Adam
+from tests.torch_ref.lockstep_steps import FLOATS, assert_excused, backwards_sum, failures
+from torch_ref.lockstep import gan, report
+
+
+def small_gan(dtype, hidden=(16, 12), seed=0, **options):
+    return gan.begin(hidden, 0.01, rng=np.random.default_rng(seed), dtype=dtype, **options)
+
+
+@pytest.mark.parametrize(("dtype", "matmul"), [("float64", "numpy"), ("float32", "simd")])
+def test_every_tensor_of_both_steps_of_the_gan_is_pytorchs_on_real_batches(
+    digits, pictures, dtype, matmul
+):
+    drawn = {"rng": np.random.default_rng(0), "dtype": dtype, "matmul": kernels.get(matmul)}
+    pair = gan.begin(gan.RECIPE["hidden"], gan.RECIPE["lr"], **drawn)
+    summaries = {side: report.Summary() for side in (pair.discriminator, pair.generator)}
+    for taken in islice(gan.walk(pair, digits, pictures, 64, seed=0, dtype=dtype), 20):
+        summaries[taken.lockstep].add(taken)
+
+    for summary in summaries.values():
+        assert summary.ok, str(summary)
+        assert summary.steps == 10
+        assert "twin" not in str(summary)
+    # x, loss, t; 2 z, a and their gradients; logits; means, squares, 3 x 2 parameters, gradients
+    assert len(summaries[pair.discriminator].worst) == 3 + 8 + 2 + 24
+    # 5 hidden layers; 6 x 2 parameters, their gradients, and 3 x 2 means and squares
+    assert len(summaries[pair.generator].worst) == 3 + 20 + 2 + 24 + 12
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    hidden=st.lists(st.integers(1, 12), max_size=2),
+    n_images=st.integers(1, 12),
+    dtype=st.sampled_from(FLOATS),
+    seed=st.integers(0, 2**32),
+    scale=st.sampled_from([0.0, 1e-3, 1.0, 30.0, 1e3]),
+    shift=st.sampled_from([0.0, -100.0, 100.0]),
+)
+def test_any_gan_takes_steps_like_pytorchs_with_extreme_logits_and_saturated_layers_too(
+    hidden, n_images, dtype, seed, scale, shift
+):
+    pair, rng = small_gan(dtype, hidden, seed), np.random.default_rng(seed)
+    pair.ours.discriminator.parametric_layers[-1].W *= scale
+    for layer in pair.ours.combined.parametric_layers[:-1]:
+        layer.b += shift
+
+    for _ in range(2):
+        real = rng.uniform(-1, 1, (n_images, 784)).astype(dtype)  # (B,784)
+        noise = rng.standard_normal((2, n_images, DEFAULTS["noise"])).astype(dtype)  # (2,B,Z)
+        assert not failures(pair.discriminator_step(real, torch.from_numpy(real), noise[0]))
+        assert not failures(pair.generator_step(noise[1]))
+
+
+def leaky_edge(dtype, matmul=np.matmul):
+    """Take a step of a discriminator whose first pre-activations are 0 up to rounding."""
+    pair, rng = small_gan(dtype, (300,), matmul=matmul), np.random.default_rng(0)
+    real = rng.uniform(-1, 1, (1, 784)).astype(dtype)  # (1,784)
+    first = pair.ours.discriminator.parametric_layers[0]
+    first.b[:] = -(real @ first.W)[0]  # (300,)
+    first.b += (rng.standard_normal(300) * np.finfo(dtype).eps / 2).astype(dtype)
+    noise = rng.standard_normal((1, DEFAULTS["noise"])).astype(dtype)  # (1,Z)
+    return pair.discriminator_step(real, torch.from_numpy(real), noise)
+
+
+def test_a_float32_leaky_relu_within_rounding_of_0_may_take_either_slope_and_is_named():
+    step = leaky_edge("float32", backwards_sum)
+
+    assert_excused(step)
+
+
+def test_a_float64_leaky_relu_with_another_slope_is_never_excused():
+    step = leaky_edge("float64", backwards_sum)
+
+    assert step.flips
+    assert not any(flip.excused for flip in step.flips)
+
+
+WRONG_GANS = {
+    "another slope": (lambda gan: vars(gan.discriminator.layers[1]).update(slope=0.25), "a1"),
+    "more is moved": (
+        lambda gan: vars(gan).update(generator_adam=Adam(gan.combined, 0.01, (0.5, 0.999))),
+        "W4",
+    ),
+    "a step was lost": (lambda gan: vars(gan.generator_adam).update(step=lambda: None), "t"),
+    "another Adam": (lambda gan: vars(gan.discriminator_adam).update(eps=1e-7), "W1"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG_GANS)
+def test_a_gan_that_does_otherwise_than_pytorchs_fails(name):
+    spoil, first_wrong = WRONG_GANS[name]
+    other, rng = small_gan("float64").ours, np.random.default_rng(0)
+    spoil(other)
+    pair = gan.GANLockstep(other, binary_cross_entropy)
+    real, noise = rng.uniform(-1, 1, (5, 784)), rng.standard_normal((5, DEFAULTS["noise"]))
+
+    wrong = failures(pair.discriminator_step(real, torch.from_numpy(real), noise))
+    wrong += failures(pair.generator_step(noise))
+
+    assert wrong[0].startswith(f"{first_wrong} ")
