@@ -77,9 +77,10 @@ def build(planted, model, dtype=np.float32):
         adam = planted.kernels.adam if model == "compiled gan" else planted.nn.optim
         options = {"update": adam.adam_update}
         return both.GAN(generator, both.Discriminator(HIDDEN, **drawn), GAN_LR, GAN_LR, **options)
-    if model in ("compiled cnn", "direct cnn"):
-        drawn["ops"] = planted.kernels.conv_ops
+    if model == "compiled cnn":
+        drawn["ops"] = planted.kernels.conv_ops.COMPILED_OPS
     if model == "direct cnn":
+        drawn["ops"] = planted.kernels.conv_ops.IMPLICIT_GEMM_OPS
         drawn["matmul"] = planted.kernels.simd.simd
     if "cnn" in model:
         return planted.CNN(WIDTHS, channels=CHANNELS, **drawn)
