@@ -48,7 +48,7 @@ FEWER_ROWS = ROWS - 2
 
 
 def simd(A, B):
-    """The whole tile of C in registers: `tiled` went to memory for it every four steps of k.
+    """Register tiling: a tile of C stays in registers; `tiled` stored it every four steps of k.
 
     Loads and stores of C leave the inner loop; what remains are fused multiply-adds (FMA), as many
     as the core can issue. A's elements are read where they lie, so x.T needs no copy; a large B is
