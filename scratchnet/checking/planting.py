@@ -76,9 +76,10 @@ def build(planted, model, dtype=np.float32):
         pair = both.Generator(NOISE, HIDDEN, **layer_args), both.Discriminator(HIDDEN, **layer_args)
         adam = planted.kernels.adam if model == "compiled gan" else planted.nn.optim
         return both.GAN(*pair, GAN_LR, GAN_LR, update=adam.adam_update)
-    if model in ("compiled cnn", "direct cnn"):
-        layer_args["ops"] = planted.kernels.conv_ops
+    if model == "compiled cnn":
+        layer_args["ops"] = planted.kernels.conv_ops.COMPILED_OPS
     if model == "direct cnn":
+        layer_args["ops"] = planted.kernels.conv_ops.IMPLICIT_GEMM_OPS
         layer_args["matmul"] = planted.kernels.simd.simd
     if "cnn" in model:
         return planted.CNN(WIDTHS, channels=CHANNELS, **layer_args)

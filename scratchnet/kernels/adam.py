@@ -1,7 +1,7 @@
-"""Adam's update as one loop: what `scratchnet.nn.optim` has in NumPy, compiled.
+"""Adam's update as one fused loop: what `scratchnet.nn.optim` has in NumPy, compiled.
 
-NumPy walks through the arrays a dozen times, an operation at a time, and through memory, as they
-are larger than the caches. Here each number is loaded and stored once.
+NumPy passes over the arrays a dozen times, an operation at a time, and each pass fetches them from
+memory, as they are larger than the caches. Here each number is loaded and stored once.
 """
 
 from itertools import combinations
@@ -35,7 +35,7 @@ def adam_update(p, g, m, v, step_size, sqrt_correction2, betas, eps):
     _update(*rows, *rates)
 
 
-@compiled(error_model="numpy")  # like NumPy it divides by 0 without a test, so vectors can be used
+@compiled(error_model="numpy")  # like NumPy it divides by 0 without a test, so LLVM can vectorize
 def _update(p, g, m, v, step_size, sqrt_correction2, one_minus_beta1, beta2, one_minus_beta2, eps):
     for i in range(p.size):
         m[i] += one_minus_beta1 * (g[i] - m[i])

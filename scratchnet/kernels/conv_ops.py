@@ -1,43 +1,25 @@
-"""Folding and pooling as plain loops: what `scratchnet.nn.conv` has in NumPy, compiled.
+"""The convolution's operations, compiled: fold (col2im) and max pooling as plain loops.
 
-Of convolution only the folding is here; with the kernel `simd` all of it is left to direct.py.
+    NUMPY_OPS           scratchnet.nn.conv: im2col, a product by `matmul`, col2im, all in NumPy
+    COMPILED_OPS        the same, but col2im and max pooling are the loops below
+    IMPLICIT_GEMM_OPS   the same loops for pooling; convolutions without patches, implicit_gemm.py
 
-NumPy walks through all windows once for each of their pixels, and each walk through more images
-than the caches hold. Here a number is loaded, used for all it is good for, and left. The images of
-a batch lie innermost in memory, so that the innermost loop is one of vector instructions.
+NumPy passes over all windows once for each of their pixels, and each pass covers more images than
+the caches hold. Here a number is loaded, used for everything it is needed for, and left. The images
+of a batch lie innermost in memory, so that the compiler can vectorize the innermost loop.
 
 In the comments: B images, C channels, H by W pixels, H' by W' windows of k by k pixels.
 """
+
+from functools import partial
 
 import numpy as np
 
 from scratchnet.kernels import implicit_gemm
 from scratchnet.kernels.jit import compiled
 from scratchnet.kernels.operands import FLOAT32, FLOAT64
-from scratchnet.kernels.simd import simd
 from scratchnet.nn import conv
 from scratchnet.nn.conv import output_size
-
-
-def conv2d(W, x, stride, padding, matmul):
-    """As `scratchnet.nn.conv.conv2d`; with `simd` the patches are a view of the padded images."""
-    if matmul is simd:
-        return implicit_gemm.conv2d(W, x, stride, padding)
-    return conv.conv2d(W, x, stride, padding, matmul)
-
-
-def conv2d_weight(patches, dy, matmul):
-    """As `scratchnet.nn.conv.conv2d_weight`, for patches by `conv2d` with the same `matmul`."""
-    if matmul is simd:
-        return implicit_gemm.conv2d_weight(patches, dy)
-    return conv.conv2d_weight(patches, dy, matmul)
-
-
-def conv2d_input(W, dy, shape, stride, padding, matmul):
-    """As `scratchnet.nn.conv.conv2d_input`."""
-    if matmul is simd:
-        return implicit_gemm.conv2d_input(W, dy, shape, stride, padding)
-    return conv.conv2d_input(W, dy, shape, stride, padding, matmul, fold)
 
 
 def fold(patches, shape, stride, padding):
@@ -63,7 +45,7 @@ def max_pool(x, size, stride):
         raise ValueError(f"no window of {size} by {size} pixels fits into {H} by {W}")
     shape = (C, output_size(H, size, stride), output_size(W, size, stride), B)
     y, argmax = np.empty(shape, x.dtype), np.zeros(shape, np.uint16)  # (C,H',W',B)
-    _largest(x, y, argmax, size, stride)
+    _max_pool(x, y, argmax, size, stride)
     return y.transpose(3, 0, 1, 2), argmax.transpose(3, 0, 1, 2)  # (B,C,H',W')
 
 
@@ -76,7 +58,7 @@ def max_pool_backward(dy, argmax, x, size, stride):
     dy = _innermost(dy.transpose(1, 2, 3, 0))  # (C,H',W',B)
     argmax = np.ascontiguousarray(argmax.transpose(1, 2, 3, 0))  # (C,H',W',B)
     dx = np.zeros((C, H, W, B), dy.dtype)  # (C,H,W,B)
-    _spread(dy, argmax, dx, size, stride)
+    _max_pool_backward(dy, argmax, dx, size, stride)
     return dx.transpose(3, 0, 1, 2)  # (B,C,H,W)
 
 
@@ -102,7 +84,7 @@ def _fold(patches, padded, stride):
 
 
 @compiled
-def _largest(x, y, argmax, size, stride):
+def _max_pool(x, y, argmax, size, stride):
     C, height, width, B = y.shape
     for c in range(C):
         for h in range(height):
@@ -119,7 +101,7 @@ def _largest(x, y, argmax, size, stride):
 
 
 @compiled
-def _spread(dy, argmax, dx, size, stride):
+def _max_pool_backward(dy, argmax, dx, size, stride):
     C, height, width, B = dy.shape
     for c in range(C):
         for h in range(height):
@@ -128,3 +110,17 @@ def _spread(dy, argmax, dx, size, stride):
                     i, j = stride * h + n // size, stride * w + n % size
                     for b in range(B):
                         dx[c, i, j, b] += dy[c, h, w, b] if argmax[c, h, w, b] == n else 0
+
+
+COMPILED_OPS = conv.NUMPY_OPS._replace(
+    name="COMPILED_OPS",
+    conv2d_input=partial(conv.conv2d_input, fold=fold),
+    max_pool=max_pool,
+    max_pool_backward=max_pool_backward,
+)
+IMPLICIT_GEMM_OPS = COMPILED_OPS._replace(
+    name="IMPLICIT_GEMM_OPS",
+    conv2d=implicit_gemm.conv2d,
+    conv2d_weight=implicit_gemm.conv2d_weight,
+    conv2d_input=implicit_gemm.conv2d_input,
+)

@@ -1,6 +1,6 @@
-"""A whole epoch in one compiled function: the same network, batches and update as the layers'.
+"""The fused epoch: network, batches and update of the layers in one compiled function.
 
-    marks[i]  a bit for every pixel: set if it is not 0        x[i, p]  images[i, p] / 255
+    marks[i]  a bit mask of the pixels that are not 0          x[i, p]  images[i, p] / 255
 
     z1[i] = b1 + sum of x[i, p] W1[p] over set bits p    ──>  ReLU, products, softmax  ──> loss
     W1[p] -= lr * sum of x[i, p] dz1[i] over set bits i  <──  ReLU, products, p - onehot  <──'
@@ -24,6 +24,7 @@ import numpy as np
 from numba import njit
 
 from scratchnet.kernels.jit import compiled
+from scratchnet.kernels.memory import aligned_zeros
 from scratchnet.kernels.register_tile import (
     VECTOR_BYTES,
     addresses,
@@ -35,6 +36,7 @@ from scratchnet.kernels.register_tile import (
     zeros,
 )
 from scratchnet.kernels.simd import accumulate
+from scratchnet.nn.losses import check_labels
 
 WORD = 64  # bits, for as many pixels or images
 VECTORS = 8
@@ -65,12 +67,7 @@ class FusedEngine:
             )
         if n_inputs != self.sizes[0]:
             raise ValueError(f"images of {n_inputs} pixels, a network for {self.sizes[0]}")
-        n_classes = self.sizes[-1]
-        if labels.dtype.kind not in "iu" or labels.min() < 0 or labels.max() >= n_classes:
-            raise ValueError(
-                f"labels must be integers from 0 to {n_classes - 1}, "
-                f"not {labels.dtype} from {labels.min()} to {labels.max()}"
-            )
+        check_labels(labels, self.sizes[-1])
         if self.dtype not in (np.float32, np.float64):
             raise ValueError(f"the network must be of float32 or float64, not {self.dtype}")
         if batch_size < 1:
@@ -86,7 +83,7 @@ class FusedEngine:
         # For a batch: its images and marks, the outputs of the layers, and their gradients.
         self.batch = self.images[: self.batch_size].copy(), self.marks[: self.batch_size].copy()
         self.outputs, self.gradients = (
-            aligned(self.batch_size * self.sizes[1:].sum(), self.dtype) for _ in range(2)
+            aligned_zeros((self.batch_size * self.sizes[1:].sum(),), self.dtype) for _ in range(2)
         )
 
         begin = time.perf_counter()
@@ -153,20 +150,13 @@ def move_together(network, optimiser):
 
 def gathered(named):
     """Return the arrays of [(name, array), ...] as one, and views of it in their shapes."""
-    together = aligned(sum(array.size for _, array in named), named[0][1].dtype)
+    together = aligned_zeros((sum(array.size for _, array in named),), named[0][1].dtype)
     views, first = [], 0
     for _, array in named:
         views.append(together[first : first + array.size].reshape(array.shape))
         views[-1][:] = array
         first += array.size
     return together, views
-
-
-def aligned(size, dtype):
-    """Zeros that start at a whole vector: no load has to fetch two cache lines."""
-    memory = np.zeros(size + VECTOR_BYTES // dtype.itemsize, dtype)
-    skip = -memory.ctypes.data % VECTOR_BYTES // dtype.itemsize
-    return memory[skip : skip + size]
 
 
 @compiled
@@ -193,7 +183,7 @@ def train_batches(order, data, sizes, batch_size, parameters, velocities, scratc
                 product(rows(outputs, batch_size, sizes, k - 1, B), W, z, False)
                 add_bias(b, z)
             if k < last:
-                rectify(z)
+                relu(z)
 
         logits, dlogits = z, rows(gradients, batch_size, sizes, last, B)  # (B,C)
         losses[step] = softmax_cross_entropy(logits, labels, chosen, dlogits)
@@ -206,7 +196,7 @@ def train_batches(order, data, sizes, batch_size, parameters, velocities, scratc
                 a = rows(outputs, batch_size, sizes, k - 1, B)  # (B,I)
                 da = rows(gradients, batch_size, sizes, k - 1, B)
                 product(dz, W.T, da, False)  # with the old W: it changes below
-                block(da, a)
+                relu_backward(da, a)
 
             # What dW is added to: the weights themselves, times -lr, or the velocities.
             end, first = first, first - (sizes[k] + 1) * sizes[k + 1]
@@ -291,16 +281,16 @@ def scale(x, factor):
 
 
 @njit
-def rectify(z):
-    """z = max(z, 0), where a NaN stays one."""
+def relu(z):
+    """ReLU in place: z = max(z, 0), where a NaN stays one."""
     for i in range(z.shape[0]):
         for j in range(z.shape[1]):
             z[i, j] = 0 if z[i, j] <= 0 else z[i, j]
 
 
 @njit
-def block(da, a):
-    """da = 0 where the ReLU's output was 0."""
+def relu_backward(da, a):
+    """da = 0 where the ReLU's output a was 0."""
     for i in range(a.shape[0]):
         for j in range(a.shape[1]):
             da[i, j] = 0 if a[i, j] <= 0 else da[i, j]
@@ -367,7 +357,7 @@ def add_pixels_times(dz, W, images, marks, unit):
         for w in range(marks.shape[1]):
             for i in range(WORD):
                 bits[i] = marks[first + i, w] if first + i < last else np.uint64(0)
-            turn(bits)
+            transpose_bits(bits)
             for j in range(0, dz.shape[1], columns):
                 width = min(columns, dz.shape[1] - j)
                 rest = dz[first:], W, images[first:], w, bits, unit, j, width
@@ -396,9 +386,10 @@ def _add_pixels_times_panel(tile, dz, W, images, w, bits, unit, j, width):
 
 
 @njit
-def turn(bits):
-    """Transpose 64 x 64 bits: exchange blocks of 32 x 32 off the diagonal, then of 16 x 16, ...
+def transpose_bits(bits):
+    """Transpose a 64 x 64 bit matrix in place.
 
+    Exchange the blocks of 32 x 32 bits off the diagonal, then those of 16 x 16, and so on
     (H. Warren, *Hacker's Delight*, 2nd ed., 2013, section 7-3.)
     """
     half, mask = 32, np.uint64(0x00000000FFFFFFFF)

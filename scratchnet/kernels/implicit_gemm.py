@@ -1,12 +1,13 @@
-"""Convolution without patches in memory: products read their columns from the images themselves.
+"""Convolution by implicit GEMM: the products read patches from the images, which im2col copies.
 
     padded images (C,H+2p,W+2p,B) ──view──> patches (C,k,k,H',W',B) ──> tile of W P
 
-`unfold` copies every pixel k² times, to memory far from the core, from where three products fetch
-it. The same patches are there already, as a view with strides of its own, and it is small enough
-for the second-level cache (after Chetlur et al., "cuDNN: Efficient Primitives for Deep Learning",
-2014, section 3). A row of windows side by side is one run of numbers, as the images lie innermost;
-with a stride, the images of one window are. Tiles are those of simd.py.
+`unfold` (im2col) copies every pixel k² times, to memory far from the core, from where three
+products fetch it. The same patches are there already, as a strided view of the images, which are
+small enough for the second-level cache (after Chetlur et al., "cuDNN: Efficient Primitives for Deep
+Learning", 2014, section 3). A row of windows side by side is one run of numbers, as the images lie
+innermost; with a stride, the images of one window are. The register tiles are those of simd.py, so
+a `matmul` passed to these functions is not used.
 
 In the comments: B images, C channels in, O out, k by k kernels, H' by W' places.
 """
@@ -17,7 +18,8 @@ import numpy as np
 from numba import njit, prange, types
 from numpy.lib.stride_tricks import as_strided
 
-from scratchnet.kernels.jit import ForAnyStrides, compiled
+from scratchnet.kernels.jit import StrideGenericKernel, compiled
+from scratchnet.kernels.memory import aligned, aligned_zeros
 from scratchnet.kernels.operands import FLOAT32, FLOAT64
 from scratchnet.kernels.register_tile import (
     ROWS,
@@ -25,14 +27,14 @@ from scratchnet.kernels.register_tile import (
     VECTORS,
     addresses,
     at,
-    hidden,
     lanes,
     multiply_add,
+    opaque,
     prefetch,
     store,
     zeros,
 )
-from scratchnet.kernels.simd import FEWER_ROWS, aligned, multiply_panel, pack
+from scratchnet.kernels.simd import FEWER_ROWS, multiply_panel, pack, tall_rows
 from scratchnet.kernels.threads import compute, share
 from scratchnet.nn.conv import output_size
 
@@ -41,19 +43,19 @@ from scratchnet.nn.conv import output_size
 DEPTH, LENGTH = 512, 512
 
 
-def conv2d(W, x, stride, padding):
+def conv2d(W, x, stride, padding, matmul=None):
     """As `scratchnet.nn.conv.conv2d`, but the patches are a view of the padded images."""
     B, C, *pixels = x.shape
     n_out, _, size, _ = W.shape
-    padded = _zeros((C, *(n + 2 * padding for n in pixels), B), x.dtype)  # (C,H+2p,W+2p,B)
+    padded = aligned_zeros((C, *(n + 2 * padding for n in pixels), B), x.dtype)  # (C,H+2p,W+2p,B)
     rows, columns = (slice(padding, padding + n) for n in pixels)
     padded[:, rows, columns] = x.transpose(1, 2, 3, 0)  # (C,H,W,B)
     patches = _windows(padded, size, stride)  # (C,k,k,H',W',B)
-    y = _product(W.reshape(n_out, -1), patches)  # (O,H'W'B)
+    y = _matmul(W.reshape(n_out, -1), patches)  # (O,H'W'B)
     return y.reshape(n_out, *patches.shape[3:]), patches
 
 
-def conv2d_weight(patches, dy):
+def conv2d_weight(patches, dy, matmul=None):
     """As `scratchnet.nn.conv.conv2d_weight`."""
     n_out, *where = dy.shape
     kernel = patches.shape[:3]  # (C,k,k)
@@ -65,12 +67,12 @@ def conv2d_weight(patches, dy):
     return dW.T.reshape(n_out, *kernel)
 
 
-def conv2d_input(W, dy, shape, stride, padding):
-    """As `scratchnet.nn.conv.conv2d_input`: again a convolution, of dy with the kernels turned.
+def conv2d_input(W, dy, shape, stride, padding, matmul=None):
+    """As `scratchnet.nn.conv.conv2d_input`: again a convolution, of dy with the kernels flipped.
 
         dx[c, h, w] = sum over o, i, j of W[o, c, k-1-i, k-1-j] around[o, h + i, w + j]
 
-    where `around` is dy with k-1-p zeros on each side and s-1 between.
+    where `around` is dy, padded by k-1-p zeros and dilated by the stride s (s-1 zeros between).
     """
     B, C, *pixels = shape
     n_out, n_in, size, _ = W.shape
@@ -79,23 +81,15 @@ def conv2d_input(W, dy, shape, stride, padding):
         raise ValueError(f"{dy.dtype} {dy.shape} is no gradient by {W.shape} for images {shape}")
     extra = max(0, padding - size + 1)  # windows that see nothing but padding
     sizes = (n + size - 1 + 2 * extra for n in pixels)
-    around = _zeros((n_out, *sizes, B), dy.dtype)  # (O,H+k-1,W+k-1,B), or more
+    around = aligned_zeros((n_out, *sizes, B), dy.dtype)  # (O,H+k-1,W+k-1,B), or more
     first = size - 1 - padding + extra
     rows, columns = (slice(first, first + stride * n, stride) for n in dy.shape[1:3])
     around[:, rows, columns] = dy  # (O,H',W',B)
     rows, columns = (slice(extra, extra + n) for n in pixels)
     patches = _windows(around, size, 1)[:, :, :, rows, columns]  # (O,k,k,H,W,B)
-    turned = W[:, :, ::-1, ::-1].swapaxes(0, 1).reshape(C, n_out * size**2)  # (C,Okk)
-    dx = _product(turned, patches)  # (C,Okk) @ (Okk,HWB)
+    flipped = W[:, :, ::-1, ::-1].swapaxes(0, 1).reshape(C, n_out * size**2)  # (C,Okk)
+    dx = _matmul(flipped, patches)  # (C,Okk) @ (Okk,HWB)
     return dx.reshape(C, *pixels, B).transpose(3, 0, 1, 2)  # (B,C,H,W)
-
-
-def _zeros(shape, dtype):
-    """As np.zeros, but at a whole vector: where columns begin at one, no load crosses a line."""
-    count, spare = math.prod(shape), VECTOR_BYTES // dtype.itemsize
-    memory = np.zeros(count + spare, dtype)
-    skip = -memory.ctypes.data % VECTOR_BYTES // dtype.itemsize
-    return memory[skip : skip + count].reshape(shape)
 
 
 def _windows(images, size, stride):
@@ -113,13 +107,13 @@ def _itemsize(array):
     return array.itemsize
 
 
-def _product(A, patches):
-    """A (m, Ckk) times the patches (C, k, k, H', W', B) as columns: (m, H'W'B)."""
+def _matmul(A, patches):
+    """A (m, Ckk) @ the patches (C, k, k, H', W', B) as columns (Ckk, H'W'B): (m, H'W'B)."""
     rows, columns = math.prod(patches.shape[:3]), math.prod(patches.shape[3:])
     if A.dtype != patches.dtype or A.shape[1] != rows:
         raise ValueError(f"{A.dtype} {A.shape} does not fit {patches.dtype} {patches.shape}")
     C = np.empty((len(A), columns), A.dtype)
-    compute(_product_alone[_itemsize(A)], _product_together, A, patches, C)
+    compute(_matmul_alone[_itemsize(A)], _matmul_together, A, patches, C)
     return C
 
 
@@ -153,10 +147,7 @@ def _multiply_panel(like, A, patches, right, product, width):
     m = len(A)
     rest = A, patches, right, product, width
     if width == VECTORS * lanes(like):
-        # As in `simd`: as few tiles as can be, and as few rows twice.
-        tiles = (m + ROWS - 1) // ROWS
-        short = min(tiles, (tiles * ROWS - m) // 2)
-        tall = (tiles - short) * ROWS
+        tall = tall_rows(m)
         for i in range(0, tall, ROWS):
             _multiply_tile(zeros(like, ROWS, VECTORS, 0), i, *rest)
         for i in range(tall, m, FEWER_ROWS):
@@ -180,7 +171,7 @@ def _multiply_tile(tile, i, A, patches, right, product, width):
             start = right + c * to_channel + row * to_row
             for _ in range(size):
                 tile = multiply_add(tile, rows, offset, start, width)
-                offset, start = hidden(offset + left[2]), start + to_column
+                offset, start = opaque(offset + left[2]), start + to_column
     store(tile, place, width)
 
 
@@ -241,7 +232,7 @@ def _add_shares(dy, patches, C, threads):
         _add_sums(dy, patches[channels], C[rows])
 
 
-_product_alone = ForAnyStrides(_multiply, dimensions=6)
-_product_together = ForAnyStrides(_multiply_shares, types.intp, dimensions=6, parallel=True)
-_sums_alone = ForAnyStrides(_add_sums, dimensions=6)
-_sums_together = ForAnyStrides(_add_shares, types.intp, dimensions=6, parallel=True)
+_matmul_alone = StrideGenericKernel(_multiply, dimensions=6)
+_matmul_together = StrideGenericKernel(_multiply_shares, types.intp, dimensions=6, parallel=True)
+_sums_alone = StrideGenericKernel(_add_sums, dimensions=6)
+_sums_together = StrideGenericKernel(_add_shares, types.intp, dimensions=6, parallel=True)

@@ -1,4 +1,4 @@
-"""Compile once, keep the machine code: Numba's compiler, with a cache that fails gracefully.
+"""Just-in-time compilation with a disk cache that fails gracefully.
 
 Numba's own cache misses an edit in another module, and a damaged file in it takes the process down.
 Here every compiled function is one file, a checksum and the code, in a folder of the user's own
@@ -26,7 +26,8 @@ from numba.core.serialize import dumps
 
 from scratchnet import signals
 
-# a*b + c may be one step, the terms of a sum may be regrouped, -0 may be 0. NaN and infinity stay.
+# a*b + c may be one instruction (FMA), the terms of a sum may be regrouped, -0 may be 0. NaN and
+# infinity stay.
 FASTMATH = {"contract", "reassoc", "nsz"}
 DIGEST_BYTES = hashlib.sha256().digest_size
 
@@ -47,8 +48,8 @@ def compiled(py_func=None, **options):
     return dispatcher
 
 
-class ForAnyStrides(dict):
-    """Bytes of a number -> kernel(A, B, C, ...), compiled when first asked for, for any strides.
+class StrideGenericKernel(dict):
+    """itemsize -> kernel(A, B, C, ...), compiled once per dtype, when first asked for.
 
     To Numba, contiguous, transposed, strided, read-only and unaligned arrays are different types,
     each pair with a compilation of its own. A kernel that computes its own addresses needs only

@@ -1,4 +1,4 @@
-"""Five rungs in plain loops, one idea each.
+"""Matrix multiplication (GEMM) in plain loops: five rungs, one idea each.
 
     C[i, j] = sum over k of A[i, k] * B[k, j]        A (m, K)   B (K, n)   C (m, n)
 
@@ -17,7 +17,7 @@ from scratchnet.kernels.threads import compute, share
 def ijk(A, B):
     """The textbook: one dot product for each element of C.
 
-    The walk down a column of B uses one number of each cache line that it loads, and each addition
+    Going down a column of B uses one number of each cache line that it loads, and each addition
     waits for the one before it.
     """
     A, B, C = operands(A, B)
@@ -35,10 +35,10 @@ def _ijk(A, B, C):
 
 
 def ikj(A, B):
-    """The two inner loops change places: the innermost runs along rows of B and C.
+    """Loop interchange: the innermost loop runs along rows of B and C.
 
-    Its steps touch neighbours in memory and do not wait for one another, so the compiler computes
-    as many at once as a vector register holds.
+    Its steps touch neighbours in memory and do not wait for one another, so the compiler vectorizes
+    them: it computes as many at once as a vector register holds.
     """
     A, B, C = operands(A, B)
     _ikj(A, B, C)
@@ -56,7 +56,7 @@ def _ikj(A, B, C):
 
 
 def packed(A, B):
-    """The operands are copied to contiguous rows first, if they are not: the loops stay the same.
+    """Packing: operands are copied to contiguous rows first, if they are not; the loops stay.
 
     The backward pass multiplies by x.T and W.T, views whose "rows" are columns in memory, where
     `ikj` falls back to one number per step. A copy costs m K + K n steps, the product m K n.
@@ -71,7 +71,7 @@ def _rows(X):
 
 
 def tiled(A, B):
-    """Four rows and four steps of k at once: 16 multiply-adds for 4 loads of B, not for 16.
+    """Register blocking: 4 rows and 4 steps of k at once, 16 multiply-adds for 4 loads of B.
 
     `ikj` loads two numbers and stores one for each multiply-add, and a core can do two of these in
     the time of the store alone. Here each element of B serves four rows, each of C four steps.
@@ -106,7 +106,7 @@ def _tiled(A, B, C):
 
 
 def parallel(A, B):
-    """Every thread computes a share of the rows of C.
+    """Threads: each computes a share of the rows of C.
 
     No two threads write to one element or share a sum: no waiting, and the bits do not depend on
     their number.

@@ -1,18 +1,19 @@
-"""A tile of C in vector registers: the few operations of which `simd` and `sparse` are made.
+"""Register tiling (register blocking): the operations on a tile of C held in vector registers.
 
     tile = zeros(C, 6, 4, 0)                              6 rows of 4 registers, all 0
     rows = addresses(tile, at(A, 0, k), i, m)             where A[i, k], A[i + 1, k], ... lie
     tile = multiply_add(tile, rows, offset, b, width)     += six elements of A times a row of B
     store(tile, addresses(tile, at(C, 0, j), i, m), width)
 
-Plain Numba loops leave it to the compiler what is kept in a register, and it keeps too little: the
+In plain Numba loops the compiler decides what is kept in a register, and it keeps too little: the
 `tiled` rung loads and stores C for every fourth step of k. A `Tile` is a Numba type of our own, an
-array of LLVM vectors. Its operations are straight lines of LLVM instructions, written down by the
-Python loops below while Numba compiles; the loops over k, i and j stay Numba code.
+array of LLVM vectors. Its operations are straight-line LLVM code, unrolled by the Python loops
+below while Numba compiles; the loops over k, i and j stay Numba code. `simd`, `sparse`, the fused
+epoch and the implicit GEMM are all made of these.
 
-`width` is the number of columns that exist. A tile reads and writes its last `ragged` vectors under
-masks, so that columns past `width` are neither read nor written. Rows past the last one, m - 1,
-repeat it: they compute the same numbers and store them to the same place.
+`width` is the number of columns that exist. A tile reads and writes its last `ragged` vectors by
+masked loads and stores, so that columns past `width` are not touched. Rows past the last one,
+m - 1, repeat it: they compute the same numbers and store them to the same place.
 """
 
 from llvmlite import ir
@@ -29,9 +30,9 @@ INT, LANE = ir.IntType(64), ir.IntType(32)
 def _vector_bytes_and_tile():
     """The size of a vector register, and the tile (rows, vectors) that fills the registers.
 
-    A tile of rows x vectors does rows * vectors multiply-adds for rows + vectors loads. It must
-    leave registers for one row of B and one element of A, and have at least 8 sums in flight: a
-    multiply-add takes 4 cycles, and a core begins two in each.
+    A tile of rows x vectors does rows * vectors fused multiply-adds (FMA) for rows + vectors loads.
+    It must leave registers for one row of B and one element of A, and have at least 8 sums in
+    flight: an FMA has a latency of 4 cycles, and a core issues two in each.
     """
     triple, _, features = processor()
     features = features.split(",")
@@ -41,7 +42,7 @@ def _vector_bytes_and_tile():
         return 32, (6, 2)  # 12 of 16
     if triple.startswith(("aarch64", "arm64")):
         return 16, (6, 4)  # 24 of 32
-    return 16, (4, 2)  # 8 of 16: without fused multiply-add a product needs a register, too
+    return 16, (4, 2)  # 8 of 16: without FMA a product needs a register, too
 
 
 VECTOR_BYTES, (ROWS, VECTORS) = _vector_bytes_and_tile()
@@ -150,7 +151,7 @@ def addresses(typing, tile, place, i, m):
             address = builder.add(start, builder.mul(row, row_step))
             # Else LLVM, seeing that the rows are evenly spaced, would compute each address from the
             # one before, a chain of additions as slow as the product.
-            found = builder.insert_value(found, _hidden(builder, address), r)
+            found = builder.insert_value(found, _opaque(builder, address), r)
         return found
 
     return Addresses(tile.rows)(tile, place, types.intp, types.intp), build
@@ -160,8 +161,8 @@ def addresses(typing, tile, place, i, m):
 def multiply_add(typing, tile, left, offset, right, width):
     """tile[r, :] += a[r] * b[:width], a[r] being `offset` bytes after left[r], and b at `right`.
 
-    A's elements are read one by one and spread over a register, so A may have any strides; a row of
-    B is read as it lies in memory, so it must be contiguous.
+    A's elements are read one by one and broadcast to a register, so A may have any strides; a row
+    of B is read as it lies in memory, so it must be contiguous.
     """
 
     def build(context, builder, signature, args):
@@ -170,7 +171,7 @@ def multiply_add(typing, tile, left, offset, right, width):
         for r in range(tile.rows):
             place = builder.add(builder.extract_value(left, r), offset)
             number = builder.load(builder.inttoptr(place, _number(tile).as_pointer()), align=1)
-            a = _spread(builder, _vector(tile), number)
+            a = _broadcast(builder, _vector(tile), number)
             for v in range(tile.vectors):
                 n = r * tile.vectors + v
                 total = _fma(builder, tile, a, b[v], builder.extract_value(sums, n))
@@ -181,21 +182,21 @@ def multiply_add(typing, tile, left, offset, right, width):
 
 
 @intrinsic
-def hidden(typing, number):
-    """The same number, but LLVM does not see where it comes from and moves no load across.
+def opaque(typing, number):
+    """The same number, opaque to LLVM: an optimization barrier, an empty piece of assembly.
 
-    It is an empty piece of assembly.
+    LLVM does not see where the number comes from, and moves no load across.
     """
 
     def build(context, builder, signature, args):
-        return _hidden(builder, args[0])
+        return _opaque(builder, args[0])
 
     return types.intp(types.intp), build
 
 
 @intrinsic
 def prefetch(typing, tile, rows):
-    """Have the cache lines of the tile at `rows` fetched; no harm if nothing of ours lies there."""
+    """Prefetch the cache lines of the tile at `rows`; harmless where no memory of ours lies."""
 
     def build(context, builder, signature, args):
         for r in range(tile.rows):
@@ -272,10 +273,10 @@ def transpose(typing, tile):
                     rows[r] = _shuffle(builder, *pair, upper)
                     rows[r + block] = _shuffle(builder, *pair, lower)
             block *= 2
-        turned = args[0]
+        transposed = args[0]
         for r, row in enumerate(rows):
-            turned = builder.insert_value(turned, row, r)
-        return turned
+            transposed = builder.insert_value(transposed, row, r)
+        return transposed
 
     return tile(tile), build
 
@@ -310,7 +311,7 @@ def mark_nonzeros(typing, tile, words, rows, k, last, width):
             found = builder.fcmp_unordered("!=", numbers, ir.Constant(_vector(tile), None))
             row = builder.add(k, INT(r))
             row = builder.select(builder.icmp_signed("<", row, last), row, last)
-            bit = _spread(builder, vector, builder.shl(INT(1), builder.and_(row, INT(63))))
+            bit = _broadcast(builder, vector, builder.shl(INT(1), builder.and_(row, INT(63))))
             marked = builder.select(found, builder.or_(marked, bit), marked)
         builder.store(marked, place, align=1)
         return context.get_dummy_value()
@@ -338,9 +339,9 @@ def lowest_bit(typing, word):
     return types.intp(types.uint64), build
 
 
-def _hidden(builder, number):
-    hide = ir.InlineAsm(ir.FunctionType(INT, [INT]), "", "=r,0,~{memory}", side_effect=True)
-    return builder.call(hide, [number])
+def _opaque(builder, number):
+    barrier = ir.InlineAsm(ir.FunctionType(INT, [INT]), "", "=r,0,~{memory}", side_effect=True)
+    return builder.call(barrier, [number])
 
 
 def _number(tile):
@@ -363,7 +364,7 @@ def _fma(builder, tile, a, b, c):
     return _call(builder, name, _vector(tile), [a, b, c])
 
 
-def _spread(builder, vector, number):
+def _broadcast(builder, vector, number):
     first = builder.insert_element(ir.Constant(vector, ir.Undefined), number, LANE(0))
     return _shuffle(builder, first, first, [0] * vector.count)
 
@@ -384,7 +385,7 @@ def _mask(builder, tile, v, width):
         return None
     lanes = ir.VectorType(LANE, tile.lanes)
     columns = ir.Constant(lanes, [v * tile.lanes + lane for lane in range(tile.lanes)])
-    return builder.icmp_signed("<", columns, _spread(builder, lanes, builder.trunc(width, LANE)))
+    return builder.icmp_signed("<", columns, _broadcast(builder, lanes, builder.trunc(width, LANE)))
 
 
 def _load(builder, tile, start, v, width):

@@ -1,19 +1,19 @@
-"""The rung that reaches the top: a tile of C stays in vector registers until it is complete.
+"""SIMD with register tiling: a tile of C stays in vector registers until it is complete.
 
                     B[k, j : j + 64]          4 registers, loaded once for all rows
                     ┌──────────────┐
      A[i, k]     ·  │  24 sums in  │
-     ...            │  registers,  │          each step of k: 6 elements of A, spread over a
-     A[i + 5, k] ·  │  6 x 4 x 16  │          register in turn, 24 multiply-adds, no store
+     ...            │  registers,  │          each step of k: 6 elements of A, each broadcast
+     A[i + 5, k] ·  │  6 x 4 x 16  │          to a register, 24 FMA instructions, no store
                     └──────────────┘
 
-The figures are AVX-512's in float32; registers.py has those of other processors.
+The figures are AVX-512's in float32; register_tile.py has those of other processors.
 """
 
-import numpy as np
 from numba import njit, prange, types
 
-from scratchnet.kernels.jit import ForAnyStrides, compiled
+from scratchnet.kernels.jit import StrideGenericKernel, compiled
+from scratchnet.kernels.memory import aligned
 from scratchnet.kernels.operands import operands
 from scratchnet.kernels.register_tile import (
     ROWS,
@@ -21,10 +21,10 @@ from scratchnet.kernels.register_tile import (
     VECTORS,
     addresses,
     at,
-    hidden,
     lanes,
     load,
     multiply_add,
+    opaque,
     plus,
     prefetch,
     shifted,
@@ -35,9 +35,9 @@ from scratchnet.kernels.register_tile import (
 )
 from scratchnet.kernels.threads import compute, share
 
-# The blocks into which a large product is cut. A panel of B (DEPTH rows, 128 KB) is read again for
-# every six rows of A, a block of A (HEIGHT x DEPTH, 384 KB in float32) for every panel of B: both
-# should come from the second-level cache, not from memory.
+# Cache blocking of a large product: a panel of B (DEPTH rows, 128 KB) is read again for every six
+# rows of A, a block of A (HEIGHT x DEPTH, 384 KB in float32) for every panel of B, and both should
+# come from the second-level cache, not from memory.
 DEPTH, HEIGHT = 512, 192
 # A B of at most so many vectors, 32 KB, stays in the first-level cache as it is.
 FIRST_CACHE = 32 * 1024 // VECTOR_BYTES
@@ -48,11 +48,11 @@ FEWER_ROWS = ROWS - 2
 
 
 def simd(A, B):
-    """The whole tile of C in registers: `tiled` went to memory for it every four steps of k.
+    """Register tiling: a tile of C stays in registers; `tiled` stored it every four steps of k.
 
-    Loads and stores of C vanish from the inner loop, what is left are multiply-adds, as many as the
-    core can begin. A's elements are read where they lie, so x.T needs no copy; a large B is copied,
-    a panel at a time, to where each row starts at a whole vector.
+    Loads and stores of C leave the inner loop; what remains are fused multiply-adds (FMA), as many
+    as the core can issue. A's elements are read where they lie, so x.T needs no copy; a large B is
+    packed, a panel at a time, so that each row starts at a whole vector.
     """
     A, B, C = operands(A, B)
     compute(_alone[C.itemsize], _together, A, B, C)
@@ -89,7 +89,7 @@ def _multiply_in_place(A, B, C, add):
 
 @njit
 def _multiply_packed(A, B, C, add):
-    """The same with copies of panels of B in one piece, aligned: no cache line is read in vain."""
+    """The same with packed panels of B, contiguous and aligned: no cache line is read in vain."""
     m, K = A.shape
     n = B.shape[1]
     columns = VECTORS * lanes(C)
@@ -107,22 +107,14 @@ def _multiply_packed(A, B, C, add):
                 rows, width = min(HEIGHT, m - i), min(columns, n - j)
                 panel = at(panels, j // columns * apart, 0)
                 if i > 0:
-                    pass  # the panel has been copied
+                    pass  # the panel is packed
                 elif contiguous and width == columns and rows >= ROWS:
-                    _multiply_and_copy(C, left, right, product, depth, more, panel)
+                    _multiply_and_pack(C, left, right, product, depth, more, panel)
                     left, product = shifted(left, ROWS, 0), shifted(product, ROWS, 0)
                     rows -= ROWS
                 else:
                     pack(C, right, depth, width, panel)
                 multiply_panel(C, left, panel, product, rows, depth, width, more)
-
-
-@njit
-def aligned(like, rows, columns):
-    """An empty matrix for `like`'s dtype that starts at a whole vector."""
-    memory = np.empty((1, rows * columns + lanes(like)), like.dtype)
-    skip = -at(memory, 0, 0)[0] % VECTOR_BYTES * lanes(like) // VECTOR_BYTES
-    return memory[0, skip : skip + rows * columns].reshape(rows, columns)
 
 
 @njit
@@ -160,6 +152,17 @@ def copy_row(empty, source, target, width):
 
 
 @njit
+def tall_rows(m):
+    """How many of m rows, the first, go to tiles of ROWS; the others go to tiles of FEWER_ROWS.
+
+    m = 6 + 6 + ... + 4 + 4: as few tiles as possible, and as few rows computed twice.
+    """
+    tiles = (m + ROWS - 1) // ROWS
+    short = min(tiles, (tiles * ROWS - m) // 2)
+    return (tiles - short) * ROWS
+
+
+@njit
 def multiply_panel(like, left, right, product, m, depth, width, add):
     """A panel of C, `width` columns of m rows, = or += `depth` columns of A times rows of B.
 
@@ -168,10 +171,7 @@ def multiply_panel(like, left, right, product, m, depth, width, add):
     vector = lanes(like)
     rest = m, left, right, product, depth, width, add
     if width == VECTORS * vector:
-        # m = 6 + 6 + ... + 4 + 4: as few tiles as can be, and as few rows computed twice.
-        tiles = (m + ROWS - 1) // ROWS
-        short = min(tiles, (tiles * ROWS - m) // 2)
-        tall = (tiles - short) * ROWS
+        tall = tall_rows(m)
         for i in range(0, tall, ROWS):
             _multiply_tile(zeros(like, ROWS, VECTORS, 0), i, *rest)
         for i in range(tall, m, FEWER_ROWS):
@@ -198,26 +198,26 @@ def _multiply_tile(tile, i, m, left, right, product, depth, width, add):
     _, _, left_step = left
     start, right_step, _ = right
     offset = 0
-    for _ in range(depth // 4):  # four steps at a time: fewer instructions that only count
+    for _ in range(depth // 4):  # unrolled four times: fewer instructions that only count
         tile = multiply_add(tile, rows, offset, start, width)
-        offset, start = hidden(offset + left_step), start + right_step
+        offset, start = opaque(offset + left_step), start + right_step
         tile = multiply_add(tile, rows, offset, start, width)
-        offset, start = hidden(offset + left_step), start + right_step
+        offset, start = opaque(offset + left_step), start + right_step
         tile = multiply_add(tile, rows, offset, start, width)
-        offset, start = hidden(offset + left_step), start + right_step
+        offset, start = opaque(offset + left_step), start + right_step
         tile = multiply_add(tile, rows, offset, start, width)
-        offset, start = hidden(offset + left_step), start + right_step
+        offset, start = opaque(offset + left_step), start + right_step
     for _ in range(depth % 4):
         tile = multiply_add(tile, rows, offset, start, width)
-        offset, start = hidden(offset + left_step), start + right_step
+        offset, start = opaque(offset + left_step), start + right_step
     if add:
         tile = plus(tile, load(tile, place, width))
     store(tile, place, width)
 
 
 @njit
-def _multiply_and_copy(like, left, right, product, depth, add, panel):
-    """The first tile of a panel, which copies the rows of B that it reads for the tiles below."""
+def _multiply_and_pack(like, left, right, product, depth, add, panel):
+    """The first tile of a panel, which packs the rows of B that it reads for the tiles below."""
     tile, row = zeros(like, ROWS, VECTORS, 0), zeros(like, 1, VECTORS, 0)
     width = VECTORS * lanes(like)
     rows, place = addresses(tile, left, 0, ROWS), addresses(tile, product, 0, ROWS)
@@ -225,7 +225,7 @@ def _multiply_and_copy(like, left, right, product, depth, add, panel):
     _, _, left_step = left
     for k in range(depth):
         source, target = shifted(right, k, 0), shifted(panel, k, 0)
-        tile = multiply_add(tile, rows, hidden(k * left_step), source[0], width)
+        tile = multiply_add(tile, rows, opaque(k * left_step), source[0], width)
         copy_row(row, source, target, width)
     if add:
         tile = plus(tile, load(tile, place, width))
@@ -245,5 +245,5 @@ def _multiply_shares(A, B, C, threads):
             multiply(A, B[:, columns], C[:, columns])
 
 
-_alone = ForAnyStrides(multiply)
-_together = ForAnyStrides(_multiply_shares, types.intp, parallel=True)
+_alone = StrideGenericKernel(multiply)
+_together = StrideGenericKernel(_multiply_shares, types.intp, parallel=True)

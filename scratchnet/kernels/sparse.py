@@ -1,9 +1,9 @@
-"""The rung that does less: a product that skips the zeros of its left operand.
+"""Sparse times dense: a product that skips the zeros of its left operand, and so does less.
 
 Four of five pixels of MNIST are exactly 0, so four of five multiply-adds of the first layer, in
 x @ W and in x.T @ dy, add nothing. First all numbers of A are compared with 0, a vector at a time,
-64 answers to a word of bits; then each row of C is summed up in registers, by a walk from one bit
-that is set to the next.
+which gives a bit mask, 64 answers a word; then each row of C is summed up in registers, by going
+from one set bit to the next.
 
     A[i]       0   0  .3   0   0  .9   0  ...        C[i] = .3 * B[2] + .9 * B[5] + ...
     bits[i]    0   0   1   0   0   1   0  ...
@@ -14,7 +14,8 @@ A zero of A times an infinity or NaN of B is 0 here, and NaN in np.matmul.
 import numpy as np
 from numba import njit, prange, types
 
-from scratchnet.kernels.jit import ForAnyStrides, compiled
+from scratchnet.kernels.jit import StrideGenericKernel, compiled
+from scratchnet.kernels.memory import aligned
 from scratchnet.kernels.operands import operands
 from scratchnet.kernels.register_tile import (
     VECTOR_BYTES,
@@ -31,7 +32,7 @@ from scratchnet.kernels.register_tile import (
     store,
     zeros,
 )
-from scratchnet.kernels.simd import aligned, copy_row, multiply, pack
+from scratchnet.kernels.simd import copy_row, multiply, pack
 from scratchnet.kernels.threads import compute, share
 
 # With a larger part of A than this not 0, the full tiles of `simd` are faster.
@@ -42,7 +43,7 @@ VECTORS = 8
 
 
 def sparse(A, B):
-    """Zeros of A are skipped: a fifth of the work of `simd` for MNIST's pixels.
+    """Sparsity: zeros of A are skipped; for MNIST's pixels a fifth of the work of `simd` is left.
 
     The tile shrinks to one row, as each row of A has its zeros elsewhere; it loads a row of B for
     every multiply-add, and is still far ahead. An A with few zeros goes to `simd`.
@@ -182,5 +183,5 @@ def _multiply_shares(A, B, C, threads):
             multiply(A[rows], B, C[rows])
 
 
-_alone = ForAnyStrides(multiply_sparse)
-_together = ForAnyStrides(_multiply_shares, types.intp, parallel=True)
+_alone = StrideGenericKernel(multiply_sparse)
+_together = StrideGenericKernel(_multiply_shares, types.intp, parallel=True)

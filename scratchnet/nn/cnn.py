@@ -1,9 +1,9 @@
-"""A convolutional network: small patches first, larger ones of what was found there, then an MLP.
+"""A convolutional neural network (CNN): features of small patches, of larger ones, then an MLP.
 
     x ──> conv ──> ReLU ──> pool ──> conv ──> ReLU ──> pool ──> flatten ──> an MLP ──> logits
 
 The design is that of LeNet-5 (LeCun, Bottou, Bengio, Haffner, "Gradient-Based Learning Applied to
-Document Recognition", 1998, section II.B), with ReLU and maxima in place of tanh and averages.
+Document Recognition", 1998, section II.B), with ReLU and max pooling in place of tanh and averages.
 """
 
 import numpy as np
@@ -36,10 +36,10 @@ class CNN(Network):
         Args:
             widths: hidden widths of the MLP in order, and the number of classes.
             image: channels, height and width of the images.
-            channels: what each convolution makes of them.
+            channels: how many each convolution puts out.
             size: height and width of the kernels, an odd number.
             rng, dtype, matmul: handed to every layer; they draw from `rng` in order.
-            ops: what folds and pools, `NUMPY_OPS` or `scratchnet.kernels.conv_ops`.
+            ops: the convolutions' and poolings' operations, a `scratchnet.nn.conv.Ops`.
         """
         if size % 2 == 0:
             raise ValueError(f"kernels have no middle pixel if their size is even: {size}")

@@ -1,25 +1,26 @@
-"""Layers that know that an image is one: neighbours belong together, wherever they are.
+"""Convolution and max pooling: layers that know that neighbouring pixels belong together.
 
     x ---Conv2d---> z ---ReLU---> a ---MaxPool2d---> p ---Flatten---> rows for a Linear
 
-A convolution looks at every patch of an image with the same few weights. Lay each patch out as a
+A convolution applies the same few weights to every patch of an image. Lay each patch out as a
 column, and all of it is one matrix product (Chellapilla, Puri, Simard, "High Performance
 Convolutional Neural Networks for Document Processing", 2006, section 4.2):
 
-    unfold   images ──> patches, a column each        every pixel is copied to all patches it is in
-    fold     patches ──> images                       and gets back the sum of its copies
+    unfold (im2col)   images ──> patches, a column each   every pixel is copied to all its patches
+    fold (col2im)     patches ──> images                  and gets back the sum of its copies
 
-Each is the transpose of the other, so that the way back through one is the other.
+Each is the transpose of the other, so each is the other's backward pass.
 
 The shapes are PyTorch's, (B,C,H,W). In memory the images of a batch lie innermost, as (C,H,W,B):
-then a slice of rows and columns is a few long runs of numbers, which NumPy moves fast.
+then a slice of rows and columns is a few long runs of numbers, which NumPy copies fast.
 
 In the comments: B images in a batch, C channels in, O channels out, k by k kernels or windows on
 H by W pixels, in H' by W' places.
 """
 
 import math
-from types import SimpleNamespace
+from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 
@@ -27,7 +28,7 @@ import numpy as np
 def output_size(length, size, stride):
     """Return how many windows of a size fit into a length, every `stride` pixels, as in PyTorch.
 
-    What is left at the end and fills no window is not looked at.
+    What is left at the end and fills no window is ignored.
     """
     return (length - size) // stride + 1
 
@@ -89,7 +90,7 @@ def conv2d_input(W, dy, shape, stride, padding, matmul, fold=fold):
 
 
 def max_pool(x, size, stride):
-    """Return the largest pixel of every window of x (B, C, H, W), and which of its k·k it is.
+    """Return the maximum of every window of x (B, C, H, W), and which of its k·k pixels it is.
 
     Both are (B, C, H', W'). Of equal pixels the first counts, row by row, and of NaNs the last.
     """
@@ -104,7 +105,7 @@ def max_pool(x, size, stride):
 
 
 def max_pool_backward(dy, argmax, x, size, stride):
-    """Return dx, like x (B, C, H, W): each number of dy where `argmax` has found its largest."""
+    """Return dx, like x (B, C, H, W): each number of dy goes to the pixel that `argmax` names."""
     dx = np.zeros_like(x, dy.dtype)  # (B,C,H,W)
     for n, (i, j) in enumerate(np.ndindex(size, size)):
         pixels = window(i, j, stride, *dy.shape[2:])
@@ -112,18 +113,28 @@ def max_pool_backward(dy, argmax, x, size, stride):
     return dx
 
 
-# What the layers are made of. scratchnet.kernels.conv_ops has the same, compiled.
-NUMPY_OPS = SimpleNamespace(
-    conv2d=conv2d,
-    conv2d_weight=conv2d_weight,
-    conv2d_input=conv2d_input,
-    max_pool=max_pool,
-    max_pool_backward=max_pool_backward,
-)
+class Ops(NamedTuple):
+    """The operations of `Conv2d` and `MaxPool2d`, with the meaning of the functions above.
+
+    scratchnet.kernels.conv_ops has two more sets than `NUMPY_OPS`, both compiled.
+    """
+
+    name: str
+    conv2d: Callable
+    conv2d_weight: Callable
+    conv2d_input: Callable
+    max_pool: Callable
+    max_pool_backward: Callable
+
+    def __repr__(self):
+        return self.name
+
+
+NUMPY_OPS = Ops("NUMPY_OPS", conv2d, conv2d_weight, conv2d_input, max_pool, max_pool_backward)
 
 
 class Conv2d:
-    """The same affine map of every patch, as `torch.nn.Conv2d` defines it:
+    """2-D convolution: the same affine map of every patch, as `torch.nn.Conv2d` defines it:
 
         y[o, h, w] = b[o] + sum over c, i, j of W[o, c, i, j] x[c, s h + i - p, s w + j - p]
 
@@ -163,7 +174,7 @@ class Conv2d:
             stride: pixels from one patch to the next, at least 1.
             padding: rows and columns of zeros around each image, at least 0.
             rng, dtype, matmul: as in `Linear`.
-            ops: what convolves, `NUMPY_OPS` or `scratchnet.kernels.conv_ops`.
+            ops: the set of operations, an `Ops`.
         """
         if min(n_in, n_out, size, stride) < 1 or padding < 0:
             raise ValueError(
@@ -223,14 +234,14 @@ class Conv2d:
 
 
 class MaxPool2d:
-    """The largest pixel of every window, as `torch.nn.MaxPool2d` picks it.
+    """Max pooling: the largest pixel of every window, as `torch.nn.MaxPool2d` picks it.
 
-    Only that pixel has moved the output, so the gradient goes to it alone: of equal ones to the
+    Only that pixel reaches the output, so the gradient goes to it alone: of equal ones to the
     first. A NaN counts as the largest, so that a fault stays visible.
     """
 
     def __init__(self, size, stride=None, *, ops=NUMPY_OPS):
-        """Args: height and width of the windows; pixels between them, by default their size."""
+        """Args: height and width of a window; pixels to the next, by default its size; an `Ops`."""
         self.size, self.stride = size, size if stride is None else stride
         if min(self.size, self.stride) < 1 or self.size > 256:
             raise ValueError(
@@ -279,5 +290,5 @@ class Flatten:
         expected = (self.shape[0], math.prod(self.shape[1:]))
         if dy.shape != expected:
             raise ValueError(f"Flatten takes dy of shape {expected}, not {dy.shape}")
-        images_innermost = np.ascontiguousarray(dy.T).T  # (B,CHW), as what comes before wants it
+        images_innermost = np.ascontiguousarray(dy.T).T  # (B,CHW), as the layer before wants it
         return images_innermost.reshape(self.shape)  # (B,C,H,W)

@@ -50,11 +50,7 @@ def softmax_cross_entropy(logits, labels):
             f"not {logits.shape} and {labels.shape}"
         )
     n_images, n_classes = logits.shape
-    if labels.dtype.kind not in "iu" or labels.min() < 0 or labels.max() >= n_classes:
-        raise ValueError(
-            f"labels must be integers from 0 to {n_classes - 1}, "
-            f"not {labels.dtype} from {labels.min()} to {labels.max()}"
-        )
+    check_labels(labels, n_classes)
 
     shifted = logits - logits.max(axis=1, keepdims=True)  # (B,C) - (B,1) -> (B,C)
     exp = np.exp(shifted)  # (B,C)
@@ -67,6 +63,15 @@ def softmax_cross_entropy(logits, labels):
     dlogits[images, labels] -= 1  # p - onehot: (B,C)
     dlogits /= n_images  # the loss is a mean, so its gradient is one too
     return loss, dlogits
+
+
+def check_labels(labels, n_classes):
+    """Raise ValueError unless the labels (B,), at least one, are integers in [0, n_classes)."""
+    if labels.dtype.kind not in "iu" or labels.min() < 0 or labels.max() >= n_classes:
+        raise ValueError(
+            f"labels must be integers from 0 to {n_classes - 1}, "
+            f"not {labels.dtype} from {labels.min()} to {labels.max()}"
+        )
 
 
 def binary_cross_entropy(logits, targets):

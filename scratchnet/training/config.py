@@ -11,9 +11,12 @@ def mlp(hidden, **options):
 
 def cnn(hidden, **options):
     """Return a CNN from 28 x 28 pixels to 10 digits; `hidden` are the widths behind its images."""
-    from scratchnet.kernels import conv_ops  # only here: Numba takes half a second
+    # Only here: Numba takes half a second.
+    from scratchnet.kernels.conv_ops import COMPILED_OPS, IMPLICIT_GEMM_OPS
+    from scratchnet.kernels.simd import simd
 
-    return CNN((*hidden, 10), ops=conv_ops, **options)
+    ops = IMPLICIT_GEMM_OPS if options.get("matmul") is simd else COMPILED_OPS
+    return CNN((*hidden, 10), ops=ops, **options)
 
 
 MODELS = {"mlp": mlp, "cnn": cnn}

@@ -234,7 +234,7 @@ def test_a_mark_is_set_for_every_pixel_that_is_not_0_and_for_no_other(n_images, 
 @given(st.lists(st.integers(0, 2**64 - 1), min_size=64, max_size=64))
 def test_turning_exchanges_rows_and_columns_of_bits(words):
     bits = np.array(words, np.uint64)
-    fused.turn(bits)
+    fused.transpose_bits(bits)
     for i in range(64):
         for k in range(64):
             assert int(bits[k]) >> i & 1 == words[i] >> k & 1

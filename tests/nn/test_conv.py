@@ -11,20 +11,22 @@ from torch.nn import functional as F
 from scratchnet import CNN, SGD, Conv2d, Flatten, Linear, MaxPool2d, ReLU, softmax_cross_entropy
 from scratchnet.checking import gradcheck
 from scratchnet.data import to_unit_interval
-from scratchnet.kernels import conv_ops, get, implicit_gemm
+from scratchnet.kernels import conv_ops, implicit_gemm, simd
+from scratchnet.kernels.conv_ops import COMPILED_OPS, IMPLICIT_GEMM_OPS
 from scratchnet.kernels.threads import set_threads
 from scratchnet.nn.conv import NUMPY_OPS, fold, unfold
+from scratchnet.training.config import MODELS
 
 
 def rng(seed=0):
     return np.random.default_rng(seed)
 
 
-both_ops = pytest.mark.parametrize("ops", [NUMPY_OPS, conv_ops], ids=["plain", "compiled"])
+both_ops = pytest.mark.parametrize("ops", [NUMPY_OPS, COMPILED_OPS], ids=str)
 every_way = pytest.mark.parametrize(
     "way",
-    [{}, {"ops": conv_ops}, {"ops": conv_ops, "matmul": get("simd")}],
-    ids=["plain", "compiled", "direct"],
+    [{}, {"ops": COMPILED_OPS}, {"ops": IMPLICIT_GEMM_OPS}],
+    ids=["NUMPY_OPS", "COMPILED_OPS", "IMPLICIT_GEMM_OPS"],
 )
 
 
@@ -71,7 +73,7 @@ class TestUnfolding:
             patches.transpose(5, 0, 1, 2, 3, 4).reshape(theirs.shape), theirs
         )
 
-    @pytest.mark.parametrize("fold", [fold, conv_ops.fold], ids=["plain", "compiled"])
+    @pytest.mark.parametrize("fold", [fold, conv_ops.fold], ids=["numpy", "compiled"])
     @given(cases(), st.integers(0, 2**32))
     def test_and_folding_are_each_others_transpose(self, fold, case, seed):
         x, size, stride, padding = case
@@ -238,7 +240,24 @@ class TestMaxPool2d:
             MaxPool2d(0)
 
 
-class TestCompiledMoves:
+def test_a_set_of_operations_prints_its_name():
+    sets = (NUMPY_OPS, COMPILED_OPS, IMPLICIT_GEMM_OPS)
+    assert str(sets) == "(NUMPY_OPS, COMPILED_OPS, IMPLICIT_GEMM_OPS)"
+
+
+@pytest.mark.parametrize(
+    ("matmul", "ops"),
+    [(np.matmul, COMPILED_OPS), (simd.simd, IMPLICIT_GEMM_OPS)],
+    ids=["numpy", "simd"],
+)
+def test_a_cnn_by_name_copies_patches_unless_simd_multiplies(matmul, ops):
+    layers = MODELS["cnn"]([8], rng=rng(), matmul=matmul).layers
+    assert {layer.ops for layer in layers if hasattr(layer, "ops")} == {ops}
+    layers[0].forward(np.ones((2, 1, 28, 28), np.float32))
+    assert layers[0].patches.flags.c_contiguous == (ops is COMPILED_OPS)
+
+
+class TestCompiledOps:
     """Compiled code does not check its indices: nothing reaches it that does not fit."""
 
     @pytest.mark.parametrize("dtype", [np.float16, np.int64, np.longdouble])
@@ -262,7 +281,7 @@ class TestCompiledMoves:
             conv_ops.max_pool_backward(small, small.astype(np.uint16), x, 2, 2)
 
 
-class TestDirectConvolution:
+class TestImplicitGemm:
     """The three products on patches that nobody has unfolded."""
 
     # more channels, kernels and columns than are multiplied at once; runs of a row and of a place
