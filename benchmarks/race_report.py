@@ -87,12 +87,15 @@ def epoch_table(results):
 
 def top_table(results):
     """The five rows of the top README, fastest first."""
-    seconds = seconds_of(results["epochs"][0]["runs"])
-    yield "| | seconds per epoch, one thread | times as fast as PyTorch in memory |"
+    one = rounds(results["epochs"][0]["runs"])
+    yield "| | seconds per epoch | times as long as the fused epoch |"
     yield "|---|---:|---:|"
-    for name in sorted((n for n in TOP if n in seconds), key=seconds.get):
-        ratio = f"{seconds['torch'] / seconds[name]:.1f}" if "torch" in seconds else ""
-        yield f"| {results['titles'][name]} | {seconds[name]:.2f} | {ratio} |"
+    for name in sorted((n for n in TOP if n in one), key=lambda name: median(one[name])):
+        ratio = "1"
+        if name != TOP[0]:
+            low, high = interval(one[name], one[TOP[0]])
+            ratio = f"{median(one[name]) / median(one[TOP[0]]):.1f} ({low:.1f} – {high:.1f})"
+        yield f"| {results['titles'][name]} | {median(one[name]):.2f} | {ratio} |"
 
 
 def start_table(results):

@@ -45,8 +45,11 @@ class Table(NamedTuple):
 
 
 TOP, HERE = "README.md", "benchmarks/README.md"
+MUTATION = "torch_ref/mutation/results.json"
 TABLES = [
     Table("race-top", TOP, "race", "benchmarks.race_report:top_table"),
+    Table("accuracy", TOP, "accuracy", "benchmarks.accuracy:table"),
+    Table("mutation-top", TOP, MUTATION, "torch_ref.mutation.table:teasers"),
     Table("race", HERE, "race", "benchmarks.race_report:epoch_table"),
     Table("race-start", HERE, "race", "benchmarks.race_report:start_table"),
     Table("race-batch", HERE, "race", "benchmarks.race_report:batch_table"),
@@ -61,12 +64,8 @@ TABLES = [
     Table("pictures", HERE, "pictures", "benchmarks.pictures:table"),
     Table("faults", HERE, "faults", "benchmarks.fault_report:table"),
     Table("gemm", "benchmarks/results/gemm.md", "gemm", "benchmarks.gemm_report:gemm_table"),
-    Table(
-        "mutation",
-        "torch_ref/mutation/README.md",
-        "torch_ref/mutation/results.json",
-        "torch_ref.mutation.table:tables",
-    ),
+    Table("ladder", "scratchnet/kernels/README.md", "gemm", "benchmarks.ladder_table:ladder_table"),
+    Table("mutation", "torch_ref/mutation/README.md", MUTATION, "torch_ref.mutation.table:tables"),
 ]
 FIGURES = {"gemm": gemm_report.figures, "race": race_report.figures}  # results -> {name: Figure}
 
