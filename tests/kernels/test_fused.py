@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from benchmarks.worker import peak_of_training
 from scratchnet import MLP, SGD, data, softmax_cross_entropy
 from scratchnet import train as command
+from scratchnet.checking import comparison
 from scratchnet.errors import Stopped
 from scratchnet.kernels import fused
 from scratchnet.kernels.fused import FusedEngine
@@ -23,7 +24,7 @@ from scratchnet.training.progress import Progress
 from tests.commands.test_train import OPTIONS, assert_same_weights, interrupt
 from tests.conftest import run_module
 from torch_ref import model
-from torch_ref.lockstep import comparison, trace
+from torch_ref.lockstep import trace
 
 DTYPES = [np.float32, np.float64]
 
@@ -214,9 +215,9 @@ def test_the_gradients_of_a_step_are_those_of_pytorch(digits, dtype, momentum, h
                 g = expected[name]
                 ours = gradients[first : first + g.size].reshape(g.shape)
                 first += g.size
-                assert comparison.compare(name, ours, g, band=lambda: 0.0).ok, (step, name)
+                assert comparison.compare(name, ours, g, bound=lambda: 0.0).ok, (step, name)
         loss = np.array(loss, dtype)
-        assert comparison.compare("loss", loss, expected["loss"], band=lambda: 0.0).ok, step
+        assert comparison.compare("loss", loss, expected["loss"], bound=lambda: 0.0).ok, step
 
 
 # --- its parts ----------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from scratchnet import MLP
 from scratchnet.checking.trace import short, state
 from scratchnet.kernels import adam as compiled
 from scratchnet.nn.optim import Adam, adam_update
-from torch_ref.lockstep.optim import beside
+from torch_ref.lockstep.optim import adapter
 from torch_ref.model import copy_weights, parameters, to_torch
 
 FLOATS = ["float32", "float64"]
@@ -36,9 +36,10 @@ class Pair:
         self.theirs.step()
 
     def sides(self):
-        """{name: (ours, PyTorch's)} of the parameters and all that is remembered."""
+        """{name: (ours, PyTorch's)} of the parameters and the state."""
         ours = state(self.mlp, self.ours)
-        theirs = beside(self.ours).their_memory(self.theirs) | short(parameters(self.model))
+        theirs = adapter(self.ours).their_state(self.theirs, self.model)
+        theirs |= short(parameters(self.model))
         return {name: (array, theirs[name]) for name, array in ours.items()}
 
 
@@ -55,7 +56,7 @@ class Pair:
 def test_five_steps_are_those_of_pytorch_in_lockstep(dtype, size, lr, betas, eps, seed, update):
     pair, rng = Pair(dtype, lr, betas, eps, update=update), np.random.default_rng(seed)
     for t in range(1, 6):
-        beside(pair.ours).hand_over(pair.theirs)
+        adapter(pair.ours).copy_state(pair.theirs, pair.model)
         copy_weights(pair.mlp, pair.model)
         before = state(pair.mlp, pair.ours)
 
@@ -65,7 +66,7 @@ def test_five_steps_are_those_of_pytorch_in_lockstep(dtype, size, lr, betas, eps
         sides |= {name: (g, g) for name, g in short(pair.mlp.gradients()).items()}
         assert sides["t"] == (t, t)
         for p in short(pair.mlp.parameters()):
-            for name, band in beside(pair.ours).bands(p, sides.get, before).items():
+            for name, band in adapter(pair.ours).bounds(p, sides.get, before).items():
                 ours, theirs = sides[name]
                 assert ours.dtype == theirs.dtype == dtype
                 assert (np.abs(ours.astype(float) - theirs) <= band()).all(), (name, t)

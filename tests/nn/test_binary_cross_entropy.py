@@ -46,8 +46,8 @@ def test_loss_and_gradient_are_pytorchs_within_their_bands(answer):
 
     both = logits, logits
     assert loss.dtype == dlogits.dtype == logits.dtype
-    assert abs(loss - their_loss) <= error_bounds.binary_loss_band(both, targets)
-    band = error_bounds.binary_dlogits_band(both, (dlogits, their_dlogits))
+    assert abs(loss - their_loss) <= error_bounds.binary_loss_bound(both, targets)
+    band = error_bounds.binary_dlogits_bound(both, (dlogits, their_dlogits))
     assert (np.abs(dlogits - their_dlogits) <= band).all()
 
 
