@@ -15,7 +15,7 @@ import threadpoolctl
 from benchmarks.contenders import bare_numpy
 from benchmarks.harness import RESULTS, save
 from scratchnet import MLP, SGD, data
-from scratchnet.train import train_epoch
+from scratchnet.training.epoch import train_epoch
 from scratchnet.training.progress import GracefulStop, Progress
 
 ROUNDS = 15

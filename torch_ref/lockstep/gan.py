@@ -21,16 +21,13 @@ import torch
 
 import scratchnet
 from scratchnet.checking.trace import watch
-from scratchnet.gan import DEFAULTS
 from scratchnet.kernels.adam import adam_update
 from scratchnet.nn.gan import GAN, Discriminator, Generator
 from scratchnet.nn.losses import binary_cross_entropy
-from scratchnet.training.gan_run import draw
+from scratchnet.training.config import GANConfig
+from scratchnet.training.epoch import draw_noise
 from torch_ref import data, gan
 from torch_ref.lockstep.step import Lockstep
-
-# Where nothing else is asked for.
-RECIPE = {name: DEFAULTS[name] for name in ("hidden", "lr", "batch_size")}
 
 
 class Duel:
@@ -88,9 +85,9 @@ def begin(hidden, lr, **drawn):
         lr: of the generator.
         drawn: rng, dtype and matmul, as for the networks.
     """
-    generator = Generator(DEFAULTS["noise"], hidden, **drawn)
+    generator = Generator(GANConfig().noise, hidden, **drawn)
     discriminator = Discriminator(hidden[::-1], **drawn)
-    lrs = lr, DEFAULTS["discriminator_lr"]
+    lrs = lr, GANConfig().discriminator_lr
     return Duel(GAN(generator, discriminator, *lrs, update=adam_update), binary_cross_entropy)
 
 
@@ -107,6 +104,6 @@ def walk(duel, found, train, batch_size, seed, dtype):
         theirs = data.batches(train, batch_size, seed=seed, epoch=epoch, dtype=torch_dtype)
         pairs = zip(ours, theirs, strict=True)
         for batch, ((real, _), (their_real, _)) in enumerate(pairs, start=1):
-            noise = draw((2, len(real), numbers), seed, epoch, batch).astype(dtype)  # (2,B,Z)
+            noise = draw_noise((2, len(real), numbers), seed, epoch, batch).astype(dtype)  # (2,B,Z)
             yield duel.discriminator_step(2 * real - 1, 2 * their_real - 1, noise[0])
             yield duel.generator_step(noise[1])

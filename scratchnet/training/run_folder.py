@@ -1,0 +1,143 @@
+"""The folder of a run: what was done, how it went and what came of it.
+
+    config.json   history.csv   metrics.json   model.safetensors   figures/*
+
+Each file is replaced as a whole, so a run that is stopped at any moment leaves readable files.
+"""
+
+import contextlib
+import csv
+import dataclasses
+import errno
+import io
+import json
+import platform
+import tempfile
+import time
+from importlib.metadata import version
+from pathlib import Path
+
+import filelock
+
+from scratchnet import __version__
+from scratchnet.errors import CheckpointError, UsageError
+from scratchnet.files import write_atomically
+from scratchnet.training import checkpoint
+
+LIBRARIES = ("numpy", "numba", "matplotlib", "mlxtend", "pooch", "safetensors")
+
+
+class RunFolder:
+    """A folder and the files that a run leaves in it; each method writes one, or raises OSError."""
+
+    def __init__(self, path):
+        self.path = path
+        self.model = path / "model.safetensors"
+
+    def __str__(self):
+        return str(self.path)
+
+    def write_config(self, config, dataset):
+        places = ("out", "resume", "config")  # a resumed run leaves the files of one never stopped
+        options = {n: value for n, value in dataclasses.asdict(config).items() if n not in places}
+        libraries = {library: version(library) for library in LIBRARIES}
+        self._write_json(
+            "config.json",
+            {
+                "options": options,
+                "data": {"name": dataset.name, "origin": dataset.origin, "sha256": dataset.sha256},
+                "versions": {
+                    "python": platform.python_version(),
+                    "scratchnet": __version__,
+                    **libraries,
+                },
+            },
+        )
+
+    def write_history(self, history, columns):
+        write_atomically(self.path / "history.csv", format_history(history, columns))
+
+    def write_metrics(self, dataset, history, **scores):
+        seconds = round(sum(row["seconds"] for row in history), 3)
+        self._write_json(
+            "metrics.json", {"dataset": dataset.name, **scores, "train_seconds": seconds}
+        )
+
+    def write_model(self, arrays, state):
+        checkpoint.save(self.model, arrays, state)
+
+    def figures(self):
+        """Return the folder of the figures; it is made if it is not there."""
+        folder = self.path / "figures"
+        folder.mkdir(exist_ok=True)
+        return folder
+
+    def print_files(self):
+        """Print what the run has left."""
+        names = sorted(path.name for path in self.path.iterdir() if path.name[0] != ".")
+        print(f"files   {', '.join(names)} in {self}")
+
+    def _write_json(self, name, content):
+        write_atomically(self.path / name, (json.dumps(content, indent=2) + "\n").encode())
+
+
+@contextlib.contextmanager
+def open_run_folder(config):
+    """Make the `RunFolder` of a run, its own while it lasts; a dry run's is removed at the end.
+
+    Raises:
+        UsageError: it holds another run already.
+        OSError: it cannot be made or written, or another run is at work in it.
+    """
+    if config.dry_run:
+        with tempfile.TemporaryDirectory() as path:
+            yield RunFolder(Path(path))
+        return
+    beside = Path(config.resume).parent if config.resume else None
+    path = Path(config.out or beside or f"runs/{time.strftime('%Y-%m-%d-%H%M%S')}")
+    path.mkdir(parents=True, exist_ok=True)
+    folder = RunFolder(path)
+    try:
+        with filelock.FileLock(path / ".lock", timeout=0):
+            resumed = config.resume and Path(config.resume).resolve() == folder.model.resolve()
+            if folder.model.exists() and not resumed:
+                raise UsageError(f"{folder} holds a run; go on with --resume {folder.model}")
+            yield folder
+    except filelock.Timeout:
+        raise BlockingIOError(errno.EAGAIN, "in use by another run", str(folder)) from None
+
+
+def format_history(history, columns):
+    """Return the bytes of a CSV file; what was not measured (None) is an empty field."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(history)
+    return text.getvalue().encode()
+
+
+def read_history(path, columns):
+    """Return the rows of history.csv as `format_history` took them; none if there is no file.
+
+    Raises:
+        CheckpointError: it is no such file.
+    """
+    if not path.exists():
+        return []
+    whole = ("epoch", "images_per_second")
+    try:
+        with path.open(newline="") as file:
+            rows = csv.DictReader(file)
+            if tuple(rows.fieldnames or ()) != columns:
+                raise ValueError("another header")
+            return [
+                {
+                    name: None if row[name] == "" else (int if name in whole else float)(row[name])
+                    for name in columns
+                }
+                for row in rows
+            ]
+    except (KeyError, TypeError, ValueError, csv.Error) as error:
+        raise CheckpointError(
+            f"{path} is damaged; without it, the run goes on with a new history"
+        ) from error
