@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from scratchnet.cli import entry
-from scratchnet.cli.options import FilePath, Parser, argument_type
+from scratchnet.cli.options import Parser, file_path
 from scratchnet.data import to_unit_interval
 from scratchnet.data.digit_image import prepare, read_image
 from scratchnet.errors import DataError, UsageError
@@ -28,11 +28,11 @@ def main(argv=None):
         description="Predict the digit in each image, with its probability.",
         allow_abbrev=False,
     )
-    path = {"type": argument_type(FilePath("FILE")), "metavar": "FILE"}
+    file = file_path("FILE").arguments
     parser.add_argument("images", nargs="+", metavar="IMAGE", help="a PNG or JPEG of one digit")
-    parser.add_argument("--model", required=True, help="a model.safetensors", **path)
+    parser.add_argument("--model", required=True, help="a model.safetensors", **file)
     parser.add_argument("--json", action="store_true", help="print JSON, with all probabilities")
-    parser.add_argument("--show", help="save what the network saw, as a PNG", **path)
+    parser.add_argument("--show", help="save what the network saw, as a PNG", **file)
     options = parser.parse_args(argv)
     if options.show:
         show = Path(options.show).resolve()

@@ -11,7 +11,10 @@ import dataclasses
 import json
 import math
 import os
-from dataclasses import MISSING, dataclass
+import sys
+from collections.abc import Callable
+from dataclasses import MISSING
+from typing import NamedTuple
 
 from scratchnet import kernels
 from scratchnet.cli.entry import one_line
@@ -22,139 +25,119 @@ FIXED = "fixed on resume"  # it decides the weights, bit for bit
 DEFAULT = "default on resume"  # it may be told otherwise
 
 
-@dataclass(frozen=True)
-class Number:
-    """A check: finite numbers of `kind`, int or float, from `low`, or over it, to `high`."""
+class Check(NamedTuple):
+    """What values an option takes."""
 
-    kind: type
-    low: float
-    high: float = math.inf
-    exclusive: bool = False
-
-    @property
-    def arguments(self):
-        return {"metavar": "N"} if self.kind is int else {}
-
-    def check(self, value):
-        """Return the value as `kind`; ValueError if it is no such number, nor an int for a float.
-
-        A bool is no number.
-        """
-        whole = self.kind is int
-        if type(value) not in ((int,) if whole else (int, float)):
-            raise ValueError(f"invalid {'whole number' if whole else 'number'} value: {value!r}")
-        within = self.low <= value <= self.high and value != math.inf
-        if not within or (self.exclusive and value == self.low):
-            bound = f"over {self.low}" if self.exclusive else f"at least {self.low}"
-            if self.high < math.inf:
-                upto = f" and at most {self.high}"
-                bound = f"from {self.low} to {self.high}" if whole else bound + upto
-            kind = "" if whole else "a finite number "
-            raise ValueError(f"{str(value).removesuffix('.0')} must be {kind}{bound}")
-        try:
-            return self.kind(value)
-        except OverflowError as error:
-            raise ValueError("an integer that large is no float") from error
+    check: Callable  # returns the value, or raises ValueError
+    arguments: dict  # the same for argparse's `add_argument`
 
 
-@dataclass(frozen=True)
-class Choice:
-    """A check: one of some names."""
+def whole_number(low, high=math.inf):
+    """Return the Check of an integer from `low` to `high`; True and 2.0 are none."""
 
-    names: tuple
-    kind = str
-
-    @property
-    def arguments(self):
-        return {"choices": self.names}
-
-    def check(self, value):
-        if value not in self.names:
-            names = ", ".join(map(repr, self.names))
-            raise ValueError(f"invalid choice: {value!r} (choose from {names})")
+    def check(value):
+        if type(value) is not int:
+            raise ValueError(f"invalid whole number value: {value!r}")
+        if not low <= value <= high:
+            bound = f"at least {low}" if high == math.inf else f"from {low} to {high}"
+            raise ValueError(f"{value} must be {bound}")
         return value
 
+    return Check(check, {"type": _of_word(check, int), "metavar": "N"})
 
-@dataclass(frozen=True)
-class FilePath:
-    """A check: a path; an empty one is most likely an unset variable of a shell."""
 
-    metavar: str
-    kind = str
+def real_number(low, high=sys.float_info.max, *, exclusive=False):
+    """Return the Check of a finite number from `low`, or over it if `exclusive`, to `high`."""
 
-    @property
-    def arguments(self):
-        return {"metavar": self.metavar}
+    def check(value):
+        if type(value) not in (int, float):
+            raise ValueError(f"invalid number value: {value!r}")
+        if not low <= value <= high or (exclusive and value == low):
+            bound = f"over {low}" if exclusive else f"at least {low}"
+            bound += f" and at most {high}" if high < sys.float_info.max else ""
+            raise ValueError(f"{str(value).removesuffix('.0')} must be a finite number {bound}")
+        return float(value)
 
-    def check(self, value):
+    return Check(check, {"type": _of_word(check, float)})
+
+
+def choice(*names):
+    """Return the Check of one of some names."""
+
+    def check(value):
+        if value not in names:
+            known = ", ".join(map(repr, names))
+            raise ValueError(f"invalid choice: {value!r} (choose from {known})")
+        return value
+
+    return Check(check, {"type": _of_word(check), "choices": names})
+
+
+def file_path(metavar):
+    """Return the Check of a path; an empty one is most likely an unset variable of a shell."""
+
+    def check(value):
         if not isinstance(value, str) or "\0" in value:
             raise ValueError(f"invalid path value: {value!r}")
         if not value:
             raise ValueError("the path is empty")
         return value
 
+    return Check(check, {"type": _of_word(check), "metavar": metavar})
 
-@dataclass(frozen=True)
-class Several:
-    """A check: a list of values that pass another check, `at_least` so many."""
 
-    each: Number | FilePath
-    at_least: int = 0
+def several(each, nargs="*"):
+    """Return the Check of a list of values that pass another; `nargs` as in argparse."""
 
-    @property
-    def arguments(self):
-        return self.each.arguments | {"nargs": "+" if self.at_least else "*"}
-
-    def check(self, value):
-        if not isinstance(value, list) or len(value) < self.at_least:
+    def check(value):
+        if not isinstance(value, list):
             raise ValueError(f"invalid list value: {value!r}")
-        return [self.each.check(item) for item in value]
+        return [each.check(item) for item in value]
+
+    return Check(check, each.arguments | {"nargs": nargs})
 
 
-class Flag:
-    """A check: true or false; on the command line, an option without a value."""
+def switch():
+    """Return the Check of true or false; on the command line, an option without a value."""
 
-    arguments = {"action": "store_true"}  # noqa: RUF012
-
-    def check(self, value):
+    def check(value):
         if not isinstance(value, bool):
             raise ValueError(f"invalid value, neither true nor false: {value!r}")
         return value
 
-
-def whole_number(low, high=math.inf):
-    """Return a check: an integer from `low` to `high`."""
-    return Number(int, low, high)
+    return Check(check, {"action": "store_true"})
 
 
-def real_number(low, high=math.inf, *, exclusive=False):
-    """Return a check: a finite number from `low`, or over it if `exclusive`, to `high`."""
-    return Number(float, low, high, exclusive)
+def _of_word(check, kind=str):
+    """Return what argparse calls to turn a word into a `kind` of value that passes the check."""
+
+    def parse_word(text):
+        try:
+            value = kind(text)
+        except ValueError:
+            value = text  # the check says what is wrong with it
+        try:
+            return check(value)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(error) from error
+
+    return parse_word
 
 
-def option(
-    check, help="", *, default=None, on_resume=None, recorded=None, missing=MISSING, aliases=()
-):
+def option(check, help, default=None, on_resume=None, *, recorded=None, missing=MISSING, alias=()):
     """Return the field of a dataclass that is an option of a command.
 
     Args:
-        check: what values it takes: one of the above.
-        help: for --help; without it, the option is recorded, but is none of the command line's.
+        check: a Check.
+        help: for --help; empty if it is recorded, but none of the command line's.
         default: the value, or {model: value}; MISSING if it has to be given.
         on_resume: FIXED or DEFAULT for what a checkpoint records, None for what it does not.
-        recorded: the check of a checkpoint's value, where that may be of another machine.
+        recorded: the Check of a checkpoint's value, where that may be of another machine.
         missing: what a checkpoint means that is older than the option.
-        aliases: other names on the command line, such as "--patience".
+        alias: another name on the command line, in a tuple.
     """
-    metadata = {
-        "check": check,
-        "help": help,
-        "default": default,
-        "on_resume": on_resume,
-        "recorded": recorded or check,
-        "missing": missing,
-        "aliases": aliases,
-    }
+    metadata = {"check": check, "help": help, "default": default, "on_resume": on_resume}
+    metadata |= {"recorded": recorded or check, "missing": missing, "alias": alias}
     if isinstance(default, list):
         return dataclasses.field(default_factory=default.copy, metadata=metadata)
     default = None if isinstance(default, dict) else default  # by model: `Config` fills it in
@@ -187,19 +170,16 @@ def add_options(parser, config_class, *names):
     for field in options_of(config_class):
         if names and field.name not in names:
             continue
-        check, default = field.metadata["check"], field.metadata["default"]
+        default = field.metadata["default"]
         unsaid = default is None or default is False or default is MISSING
-        shown = "" if unsaid else f" (default: {in_words(default)})"
-        required = {"required": True} if default is MISSING else {}
-        item = check.each if isinstance(check, Several) else check
-        kind = {} if isinstance(check, Flag) else {"type": argument_type(item)}
         parser.add_argument(
             flag(field.name),
-            *field.metadata["aliases"],
+            *field.metadata["alias"],
             dest=field.name,
             default=argparse.SUPPRESS,
-            help=field.metadata["help"] + shown,
-            **check.arguments | kind | required,
+            help=field.metadata["help"] + ("" if unsaid else f" (default: {in_words(default)})"),
+            **field.metadata["check"].arguments,
+            **{"required": True} if default is MISSING else {},
         )
 
 
@@ -221,22 +201,6 @@ def in_words(default):
     return " ".join(map(str, default)) if isinstance(default, list) else str(default)
 
 
-def argument_type(check):
-    """Return what argparse calls to turn a word into a value that passes the check."""
-
-    def parse_word(text):
-        try:
-            value = check.kind(text)
-        except ValueError:
-            value = text  # the check says what is wrong with it
-        try:
-            return check.check(value)
-        except ValueError as error:
-            raise argparse.ArgumentTypeError(error) from error
-
-    return parse_word
-
-
 def read_config(path, config_class):
     """Return the options in a JSON file such as {"lr": 0.05, "hidden": [512, 256]}.
 
@@ -252,7 +216,7 @@ def read_config(path, config_class):
         raise UsageError(f"--config: {path} cannot be read as JSON: {error}") from error
     if not isinstance(config, dict):
         raise UsageError(f"--config: {path} holds no JSON object of options")
-    checks = {field.name: field.metadata["check"] for field in options_of(config_class)}
+    checks = {field.name: field.metadata["check"].check for field in options_of(config_class)}
     del checks["config"]  # files do not nest
     for name in config.keys() - checks.keys():
         raise UsageError(f"--config: {path}: {name!r} is no option of this command")
@@ -261,7 +225,7 @@ def read_config(path, config_class):
         if value is None or value is False:
             continue
         try:
-            given[name] = checks[name].check(value)
+            given[name] = checks[name](value)
         except ValueError as error:
             raise UsageError(f"--config: {path}: {flag(name)}: {error}") from error
     return given

