@@ -98,11 +98,9 @@ def finish(run):
             shares = "".join(f"{100 * share:5.1f}" for share in score.digits)
             print(f"        {name:16} {score.confident:6.1%}  {shares} {score.distance:9.2f}")
         scores = {
-            name.replace(" ", "_"): {
-                "recognised": score.confident,
-                "digits": score.digits,
-                "distance": score.distance,
-            }
+            name.replace(" ", "_"): dict(
+                zip(("recognised", "digits", "distance"), score, strict=True)
+            )
             for name, score in found.items()
         }
     run.folder.write_metrics(run.dataset, run.history, **scores)

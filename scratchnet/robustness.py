@@ -19,7 +19,7 @@ from scratchnet import data
 from scratchnet.cli import entry
 from scratchnet.cli.options import parse
 from scratchnet.data.corruptions import CORRUPTIONS, corrupt
-from scratchnet.evaluation.metrics import accuracy, evaluate
+from scratchnet.evaluation.metrics import evaluate
 from scratchnet.files import write_atomically
 from scratchnet.training.classifier_run import load_network
 from scratchnet.training.config import RobustnessConfig
@@ -45,10 +45,7 @@ def measure(networks, test, seed):
     total = 1 + sum(len(corruption.strengths) for corruption in CORRUPTIONS.values())
     for key, images in tqdm(corrupted(test.images, seed), total=total, leave=False, disable=None):
         x = data.to_unit_interval(images)  # (N,784)
-        scores[key] = [
-            accuracy(evaluate(network, x, test.labels)[1].argmax(axis=1), test.labels)
-            for network in networks
-        ]
+        scores[key] = [evaluate(network, x, test.labels)[1] for network in networks]
     return scores
 
 

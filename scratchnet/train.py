@@ -19,7 +19,7 @@ from scratchnet import data
 from scratchnet.cli import entry
 from scratchnet.cli.options import kernel, parse
 from scratchnet.cli.summary import print_data, print_machine, print_network
-from scratchnet.evaluation.metrics import accuracy, confusion_matrix, evaluate
+from scratchnet.evaluation.metrics import confusion_matrix, evaluate
 from scratchnet.nn.optim import SGD
 from scratchnet.training.classifier_run import ClassifierRun, hold_out_validation, load_classifier
 from scratchnet.training.config import MODELS, TrainConfig, resolve
@@ -70,10 +70,8 @@ def print_start(run):
 def finish(run):
     """Evaluate on the test images, once; print the result and leave the files."""
     test = run.dataset.test
-    loss, p = evaluate(run.network, data.to_unit_interval(test.images), test.labels)
-    predicted = p.argmax(axis=1)  # (N,10) -> (N,)
-    counts = confusion_matrix(predicted, test.labels)  # (10,10)
-    score = accuracy(predicted, test.labels)
+    loss, score, p = evaluate(run.network, data.to_unit_interval(test.images), test.labels)
+    counts = confusion_matrix(p.argmax(axis=1), test.labels)  # (10,10)
     scores = {"test_accuracy": score, "test_loss": loss, "confusion_matrix": counts.tolist()}
     run.folder.write_metrics(run.dataset, run.history, **scores)
     if not run.config.no_plots:

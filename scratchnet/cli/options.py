@@ -237,15 +237,12 @@ def cores():
 
 
 def kernel(name, threads=1):
-    """Return the matrix product `name`, to run on so many threads; UsageError lists the known."""
-    if name != "numpy":
-        from scratchnet.kernels.threads import set_threads  # only here: Numba takes half a second
-
-        try:
-            set_threads(threads)
-        except ValueError as error:
-            raise UsageError(f"--threads: {error}") from error
+    """Return the matrix product `name`, to run on so many threads; UsageError if there is none."""
     try:
+        if name != "numpy":
+            from scratchnet.kernels.threads import set_threads  # only here: Numba takes a while
+
+            set_threads(threads)
         return kernels.get(name)
     except ValueError as error:
-        raise UsageError(f"--matmul: {error}") from error
+        raise UsageError(f"--matmul {name}: {error}") from error

@@ -29,6 +29,22 @@ def save(figure, path):
     write_atomically(path, png.getvalue())
 
 
+def image_axes(figure, rows, columns):
+    """Return (rows, columns) axes for images, without frames."""
+    axes = figure.subplots(rows, columns, squeeze=False)
+    for ax in axes.flat:
+        ax.axis("off")
+    return axes
+
+
+def tidy(*axes):
+    """Give axes over epochs or trials whole numbers, a grid and no frame on top and right."""
+    for ax in axes:
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        ax.grid(alpha=0.3)
+        ax.spines[["top", "right"]].set_visible(False)
+
+
 def samples(images, labels):
     """Show ten examples of each digit, a row a digit.
 
@@ -36,13 +52,11 @@ def samples(images, labels):
         images: uint8 (N, 28, 28); labels: (N,). A digit with fewer than ten leaves gaps.
     """
     figure = Figure(figsize=(6, 6.2), layout="constrained")
-    axes = figure.subplots(10, 10)
+    axes = image_axes(figure, 10, 10)
     for digit, row in enumerate(axes):
         for ax, image in zip(row, images[labels == digit][:10], strict=False):
             ax.imshow(image, cmap="gray_r", vmin=0, vmax=255)
         row[0].text(-0.3, 0.5, str(digit), ha="right", va="center", transform=row[0].transAxes)
-    for ax in axes.flat:
-        ax.axis("off")
     figure.suptitle("Ten training images of each digit")
     return figure
 
@@ -77,10 +91,7 @@ def curves(history):
     loss_ax.legend(frameon=False)
     accuracy_ax.set(title=title, xlabel="epoch", ylabel="accuracy (%)")
     accuracy_ax.margins(y=0.25)
-    for ax in (loss_ax, accuracy_ax):
-        ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-        ax.grid(alpha=0.3)
-        ax.spines[["top", "right"]].set_visible(False)
+    tidy(loss_ax, accuracy_ax)
     return figure
 
 
@@ -113,9 +124,7 @@ def mistakes(images, labels, probabilities):
     wrong = np.flatnonzero(predicted != labels)
     worst = wrong[np.argsort(-confidence[wrong], kind="stable")][:20]
     figure = Figure(figsize=(8, 6.4), layout="constrained")
-    axes = figure.subplots(4, 5)
-    for ax in axes.flat:
-        ax.axis("off")
+    axes = image_axes(figure, 4, 5)
     for ax, i in zip(axes.flat, worst, strict=False):
         ax.imshow(images[i], cmap="gray_r", vmin=0, vmax=255)
         ax.set_title(
@@ -136,10 +145,8 @@ def weights(W):
     Blue pixels speak for the unit, red ones against it; white ones do not matter.
     """
     figure = Figure(figsize=(7.2, 7.2), layout="constrained")
-    axes = figure.subplots(8, 8)
+    axes = image_axes(figure, 8, 8)
     limit = np.abs(W).max()
-    for ax in axes.flat:
-        ax.axis("off")
     for ax, column in zip(axes.flat, W.T, strict=False):  # (784,)
         shown = ax.imshow(column.reshape(28, 28), cmap="RdBu", vmin=-limit, vmax=limit)
     figure.colorbar(shown, ax=axes, shrink=0.5, label="weight")
@@ -151,10 +158,8 @@ def filters(W):
     """Show the first channel of the kernels W (O, C, k, k) of a convolution, an image a kernel."""
     rows = max(1, -(-len(W) // 8))
     figure = Figure(figsize=(8, 1.1 * rows + 0.6), layout="constrained")
-    axes = figure.subplots(rows, 8, squeeze=False)
+    axes = image_axes(figure, rows, 8)
     limit = np.abs(W).max()
-    for ax in axes.flat:
-        ax.axis("off")
     for ax, kernel in zip(axes.flat, W[:, 0], strict=False):  # (k,k)
         shown = ax.imshow(kernel, cmap="RdBu", vmin=-limit, vmax=limit)
     figure.colorbar(shown, ax=axes, shrink=0.9, label="weight")
@@ -178,9 +183,7 @@ def feature_maps(image, maps):
         np.atleast_1d(right.subfigures(len(maps), 1)), maps.items(), strict=True
     ):
         row.suptitle(f"{title}: {' x '.join(map(str, channels.shape))}", fontsize=9)
-        axes = row.subplots(2, 8)
-        for ax in axes.flat:
-            ax.axis("off")
+        axes = image_axes(row, 2, 8)
         for ax, channel in zip(axes.flat, channels, strict=False):  # (H,W)
             ax.imshow(channel, cmap="gray_r", vmin=0, vmax=channels.max() or 1)
     return figure
@@ -263,9 +266,7 @@ def search_history(trials):
     ax.set(title=f"Best trial: validation accuracy {best[-1]:.2f} %", xlabel="trial")
     ax.set_ylabel("validation accuracy (%)")
     figure.legend(frameon=False, loc="outside lower center", ncols=3)
-    ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-    ax.grid(alpha=0.3)
-    ax.spines[["top", "right"]].set_visible(False)
+    tidy(ax)
     return figure
 
 
@@ -309,8 +310,5 @@ def gan_losses(history):
         share_ax.text(0.5, 0.5, "no classifier given", ha="center", transform=share_ax.transAxes)
     share_ax.set(title="Generated digits that the classifier is confident of", xlabel="epoch")
     share_ax.set(ylabel="confident (%)", ylim=(-2, 102), xlim=loss_ax.get_xlim())
-    for ax in (loss_ax, share_ax):
-        ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-        ax.grid(alpha=0.3)
-        ax.spines[["top", "right"]].set_visible(False)
+    tidy(loss_ax, share_ax)
     return figure

@@ -13,7 +13,7 @@ import numpy as np
 from scratchnet import data
 from scratchnet.data import to_unit_interval
 from scratchnet.errors import CheckpointError, UsageError
-from scratchnet.evaluation.metrics import accuracy, evaluate
+from scratchnet.evaluation.metrics import evaluate
 from scratchnet.training import checkpoint
 from scratchnet.training.config import MODELS, TrainConfig
 from scratchnet.training.run import Run, check_data, load_state
@@ -25,7 +25,7 @@ class ClassifierRun(Run):
     CONFIG = TrainConfig
     NETWORK = "digit classifier"
     COMMAND = "scratchnet.train"
-    HISTORY = ("epoch", "train_loss", "val_loss", "val_accuracy", "seconds", "images_per_second")
+    SCORES = ("train_loss", "val_loss", "val_accuracy")
 
     def __init__(self, folder, config, dataset, train, validation, network, optimiser):
         super().__init__(folder, config, dataset, len(train.labels))
@@ -44,11 +44,10 @@ class ClassifierRun(Run):
         train_loss, val_loss, val_accuracy = progress.loss_sum / progress.n_images, None, None
         text = f"training loss {train_loss:.4f}"
         if len(self.x_val):
-            val_loss, p = evaluate(self.network, self.x_val, self.validation.labels)
-            val_accuracy = accuracy(p.argmax(axis=1), self.validation.labels)
+            labels = self.validation.labels
+            val_loss, val_accuracy, _ = evaluate(self.network, self.x_val, labels)
             text += f", validation loss {val_loss:.4f}, accuracy {val_accuracy:.2%}"
-        scores = {"train_loss": train_loss, "val_loss": val_loss, "val_accuracy": val_accuracy}
-        self.close_epoch(progress, scores, text)
+        self.close_epoch(progress, (train_loss, val_loss, val_accuracy), text)
 
     def write_figures(self, probabilities, counts):
         """Draw all figures, for the test images' probabilities (N, 10) and the counts (10, 10)."""

@@ -47,6 +47,7 @@ COUNT, NATURAL = whole_number(1), whole_number(0)
 WIDTH = whole_number(1, 1_000_000)
 AMOUNT, RATE = real_number(0), real_number(0, exclusive=True)
 FACTOR = real_number(0, 1, exclusive=True)
+WIDTHS, SWITCH = several(WIDTH), switch()
 KERNEL = choice(*LADDER)
 THREADS = whole_number(1, cores())
 THREADS_ANYWHERE = whole_number(1, 4096)  # a checkpoint may be of a larger machine
@@ -82,7 +83,7 @@ class RunConfig(Config):
     )
     out: str | None = option(file_path("DIR"), "folder of the run; default: runs/DATE-TIME")
     resume: str | None = option(file_path("FILE"), "go on from a model.safetensors")
-    dry_run: bool = option(switch(), "one batch, to see that all works; leaves no file", False)
+    dry_run: bool = option(SWITCH, "one batch, to see that all works; leaves no file", False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,12 +104,12 @@ class TrainConfig(RunConfig):
     )
     weight_decay: float = option(AMOUNT, "pull of the weights towards 0", 0.0, FIXED)
     hidden: list[int] = option(
-        several(WIDTH), "widths of the hidden dense layers", {"mlp": [128, 64], "cnn": [128]}, FIXED
+        WIDTHS, "widths of the hidden dense layers", {"mlp": [128, 64], "cnn": [128]}, FIXED
     )
     seed: int = option(NATURAL, "of the weights, the split and the order", 0, FIXED)
     val_size: int | None = option(NATURAL, "images held out; default: 5,000 of MNIST", None, FIXED)
     augment: bool = option(
-        switch(), "corrupt most images mildly, anew in each epoch", False, FIXED, missing=False
+        SWITCH, "corrupt most images mildly, anew in each epoch", False, FIXED, missing=False
     )
     engine: str = option(
         choice("layered", "fused"), "fused: an epoch in one compiled function", "layered", DEFAULT
@@ -117,7 +118,7 @@ class TrainConfig(RunConfig):
         KERNEL, "kernel of the matrix products", {"mlp": "numpy", "cnn": "simd"}, DEFAULT
     )
     config: str | None = option(file_path("FILE"), "JSON of options; the command line wins")
-    no_plots: bool = option(switch(), "draw no figures", False)
+    no_plots: bool = option(SWITCH, "draw no figures", False)
 
     def __post_init__(self):
         super().__post_init__()
@@ -134,11 +135,9 @@ class GANConfig(RunConfig):
     batch_size: int = option(COUNT, "real images in a batch, and fakes", 64, FIXED)
     lr: float = option(RATE, "learning rate of the generator", 8e-4, FIXED)
     discriminator_lr: float = option(RATE, "learning rate of the discriminator", 1e-4, FIXED)
-    hidden: list[int] = option(
-        several(WIDTH), "widths of the generator's hidden layers", [256, 512], FIXED
-    )
+    hidden: list[int] = option(WIDTHS, "widths of the generator's hidden layers", [256, 512], FIXED)
     discriminator_hidden: list[int] = option(
-        several(WIDTH), "widths of the discriminator's", [512, 256], FIXED
+        WIDTHS, "widths of the discriminator's", [512, 256], FIXED
     )
     noise: int = option(WIDTH, "numbers that a digit is made from", 64, FIXED)
     seed: int = option(NATURAL, "of the weights, the order and the noise", 0, FIXED)

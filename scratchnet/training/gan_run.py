@@ -48,14 +48,7 @@ class GANRun(Run):
     CONFIG = GANConfig
     NETWORK = "GAN"
     COMMAND = "scratchnet.gan"
-    HISTORY = (
-        "epoch",
-        "discriminator_loss",
-        "generator_loss",
-        "recognised",
-        "seconds",
-        "images_per_second",
-    )
+    SCORES = ("discriminator_loss", "generator_loss", "recognised")  # the confident share
     PROGRESS = GANProgress
     RATES = "--lr or --discriminator-lr"
 
@@ -116,17 +109,13 @@ class GANRun(Run):
     def end_epoch(self, progress):
         """Print and save a finished epoch, as `close_epoch`, with a picture."""
         self.draw_digits(self.epoch)
-        scores = {
-            "discriminator_loss": progress.loss_sum / progress.n_images,
-            "generator_loss": progress.generator_loss_sum / progress.n_images,
-            "recognised": None,  # the confident share
-        }
-        text = f"loss D {scores['discriminator_loss']:.4f}, G {scores['generator_loss']:.4f}"
+        sums = progress.loss_sum, progress.generator_loss_sum
+        d_loss, g_loss = (loss_sum / progress.n_images for loss_sum in sums)
+        text, share = f"loss D {d_loss:.4f}, G {g_loss:.4f}", None
         if self.metrics:
             share = self.metrics.confident_share(self.generate(EVALUATED, batch=2))
-            scores["recognised"] = share
             text += f", confident {share:.1%}"
-        self.close_epoch(progress, scores, text)
+        self.close_epoch(progress, (d_loss, g_loss, share), text)
 
     def write_figures(self):
         """Draw the losses, and the same noise over all epochs as an animation."""

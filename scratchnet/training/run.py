@@ -31,19 +31,19 @@ from scratchnet.training.run_folder import read_history
 class Run:
     """The state of a training.
 
-    A kind of run says by these constants what it is made of, by `arrays` what it learns, and by
-    `end_epoch` how an epoch is scored.
+    A kind of run says by these constants what it is made of, by its property `arrays` what it
+    learns, {name in the checkpoint: array}, and by `end_epoch(progress)` how an epoch is scored.
 
     Attributes:
         epoch: the one under way, counted from 1; one past the last when all are done.
         epoch_progress: how far that epoch is: what its `Progress` counts, by name.
-        history: a dict with the keys HISTORY for each finished epoch.
+        history: a dict for each finished epoch, a row of history.csv.
     """
 
     CONFIG = None  # the dataclass of its options
     NETWORK = ""  # what is trained
     COMMAND = ""  # what `python -m` starts
-    HISTORY = ()
+    SCORES = ()  # of an epoch
     PROGRESS = Progress
     RATES = "--lr"  # what is too high where the numbers explode
 
@@ -56,15 +56,6 @@ class Run:
         self.epoch = 1
         self.epoch_progress = dict(self.PROGRESS.COUNTED)
         self.history = []
-
-    @property
-    def arrays(self):
-        """Every array that training changes, under its name in the checkpoint."""
-        raise NotImplementedError
-
-    def end_epoch(self, progress):
-        """Score a finished epoch and hand it to `close_epoch`."""
-        raise NotImplementedError
 
     def resume(self, tensors, state):
         """Take over what the checkpoint holds, and the history that lies beside it.
@@ -81,10 +72,10 @@ class Run:
             raise UsageError(f"--epochs {asked}: {path} has done {done} epochs already")
         print(f"resume  {path}: {done} of {asked} epochs done")
         self.epoch, self.epoch_progress = state["epoch"], state["under_way"]
-        history = read_history(path.with_name("history.csv"), self.HISTORY)
+        history = read_history(path.with_name("history.csv"), self.SCORES)
         self.history = [row for row in history if row["epoch"] < self.epoch]
         if not self.folder.model.exists():  # a folder of its own is a run from the beginning
-            self.folder.write_history(self.history, self.HISTORY)
+            self.folder.write_history(self.history, self.SCORES)
             self.save()
 
     def begin_epoch(self, stop):
@@ -118,12 +109,12 @@ class Run:
         """Print and save a finished epoch; NumericError, and nothing saved, for broken weights.
 
         Args:
-            scores: the row of history, but for its number, seconds and images_per_second.
+            scores: SCORES, or None for what was not measured.
             text: the same for the eye.
         """
         row = {
             "epoch": self.epoch,
-            **scores,
+            **dict(zip(self.SCORES, scores, strict=True)),
             "seconds": round(progress.seconds, 3),
             "images_per_second": round(progress.n_images / progress.seconds),
         }
@@ -132,7 +123,7 @@ class Run:
         self.check_finite()
         # Before the checkpoint: killed in between, the epoch is run again, and no row is missing.
         self.history.append(row)
-        self.folder.write_history(self.history, self.HISTORY)
+        self.folder.write_history(self.history, self.SCORES)
         self.epoch += 1
         self.epoch_progress = dict(self.PROGRESS.COUNTED)
         self.save()

@@ -54,8 +54,13 @@ class RunFolder:
             },
         )
 
-    def write_history(self, history, columns):
-        write_atomically(self.path / "history.csv", format_history(history, columns))
+    def write_history(self, history, scores):
+        """Write {"epoch": ..., each of the `scores`, ...}; what was not measured stays empty."""
+        text = io.StringIO()
+        writer = csv.DictWriter(text, columns(scores), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(history)
+        write_atomically(self.path / "history.csv", text.getvalue().encode())
 
     def write_metrics(self, dataset, history, **scores):
         seconds = round(sum(row["seconds"] for row in history), 3)
@@ -107,17 +112,13 @@ def open_run_folder(config):
         raise BlockingIOError(errno.EAGAIN, "in use by another run", str(folder)) from None
 
 
-def format_history(history, columns):
-    """Return the bytes of a CSV file; what was not measured (None) is an empty field."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(history)
-    return text.getvalue().encode()
+def columns(scores):
+    """Return the columns of a history.csv with these scores of an epoch."""
+    return ("epoch", *scores, "seconds", "images_per_second")
 
 
-def read_history(path, columns):
-    """Return the rows of history.csv as `format_history` took them; none if there is no file.
+def read_history(path, scores):
+    """Return the rows of history.csv as `write_history` took them; none if there is no file.
 
     Raises:
         CheckpointError: it is no such file.
@@ -128,12 +129,12 @@ def read_history(path, columns):
     try:
         with path.open(newline="") as file:
             rows = csv.DictReader(file)
-            if tuple(rows.fieldnames or ()) != columns:
+            if tuple(rows.fieldnames or ()) != columns(scores):
                 raise ValueError("another header")
             return [
                 {
                     name: None if row[name] == "" else (int if name in whole else float)(row[name])
-                    for name in columns
+                    for name in columns(scores)
                 }
                 for row in rows
             ]

@@ -10,7 +10,7 @@ import numpy as np
 
 from scratchnet import data
 from scratchnet.errors import NumericError
-from scratchnet.evaluation.metrics import accuracy, evaluate
+from scratchnet.evaluation.metrics import evaluate
 from scratchnet.nn.network import MLP
 from scratchnet.nn.optim import SGD
 from scratchnet.training.config import MODELS, TrainConfig
@@ -62,10 +62,9 @@ def train_and_validate(trial, search, train, validation):
         for chunk in engine.chunks(order):
             engine.train(chunk)
         try:
-            _, p = evaluate(network, x_val, validation.labels)  # (V,10)
+            _, score, _ = evaluate(network, x_val, validation.labels)
         except NumericError as error:
             raise TrialPruned from error
-        score = accuracy(p.argmax(axis=1), validation.labels)
         trial.report(score, epoch)
         if epoch < config.epochs and trial.should_prune():
             raise TrialPruned

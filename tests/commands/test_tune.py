@@ -85,7 +85,7 @@ class TestASearch:
         complete = [row for row in table(searched[0]) if row["state"] == "complete"]
         found = max(float(row["validation_accuracy"]) for row in complete)
         assert (
-            read_history(tmp_path / "history.csv", ClassifierRun.HISTORY)[-1]["val_accuracy"]
+            read_history(tmp_path / "history.csv", ClassifierRun.SCORES)[-1]["val_accuracy"]
             == found
         )
         options = json.loads((tmp_path / "config.json").read_text())["options"]
