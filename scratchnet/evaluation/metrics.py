@@ -1,4 +1,4 @@
-"""How good a trained network is, counted on images it has not learned from.
+"""Loss, accuracy and confusion matrix of a trained network, on images it has not learned from.
 
 In the comments: N images, C classes.
 """

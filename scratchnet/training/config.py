@@ -202,12 +202,18 @@ def from_record(config_class, record):
         value = record.get(field.name, field.metadata["missing"])
         if value is MISSING:
             raise ValueError(f"its {field.name} is missing")
-        try:
-            optional = value is None and field.metadata["default"] is None
-            found[field.name] = None if optional else field.metadata["recorded"].check(value)
-        except ValueError as error:
-            raise ValueError(f"its {field.name}: {error}") from error
+        optional = value is None and field.metadata["default"] is None
+        check = field.metadata["recorded"]
+        found[field.name] = None if optional else checked(field.name, check, value)
     return found
+
+
+def checked(name, check, value):
+    """Return what a Check returns of a recorded value; ValueError that names it."""
+    try:
+        return check.check(value)
+    except ValueError as error:
+        raise ValueError(f"its {name}: {error}") from error
 
 
 def resolve(config_class, given, load):

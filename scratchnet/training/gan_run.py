@@ -17,7 +17,7 @@ from scratchnet.evaluation import image_grid
 from scratchnet.evaluation.gan_metrics import GANMetrics
 from scratchnet.evaluation.image_grid import make_grid
 from scratchnet.nn.gan import PIXELS
-from scratchnet.training.config import GANConfig
+from scratchnet.training.config import AMOUNT, GANConfig
 from scratchnet.training.epoch import draw_noise
 from scratchnet.training.progress import Progress
 from scratchnet.training.run import Run, load_state
@@ -29,7 +29,7 @@ EVALUATED = 1000  # digits that the classifier evaluates after each epoch
 class GANProgress(Progress):
     """The account of an epoch in which two networks learn; `loss_sum` is the discriminator's."""
 
-    COUNTED = Progress.COUNTED | {"generator_loss_sum": 0.0}
+    COUNTED = Progress.COUNTED | {"generator_loss_sum": AMOUNT}
 
     def __init__(self, *args, generator_loss_sum=0.0, **kwargs):
         super().__init__(*args, **kwargs)

@@ -4,11 +4,13 @@ import math
 import signal
 import sys
 import time
+from typing import ClassVar
 
 from tqdm import tqdm
 
 from scratchnet import signals
 from scratchnet.errors import NumericError, StoppedBetweenBatches
+from scratchnet.training.config import AMOUNT, NATURAL
 
 
 class GracefulStop:
@@ -48,7 +50,8 @@ class Progress:
         batch, loss_sum, seconds: where an interrupted epoch goes on.
     """
 
-    COUNTED = {"batch": 0, "loss_sum": 0.0, "seconds": 0.0}  # noqa: RUF012  what a new epoch has
+    # What a checkpoint keeps of an epoch that is under way.
+    COUNTED: ClassVar = {"batch": NATURAL, "loss_sum": AMOUNT, "seconds": AMOUNT}
 
     def __init__(
         self, title, n_images, batch_size, log_interval, stop, *, batch=0, loss_sum=0.0, seconds=0.0

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from scratchnet.cli.options import choice
+from scratchnet.cli.options import choice, whole_number
 from scratchnet.errors import (
     CheckpointError,
     NumericError,
@@ -23,7 +23,7 @@ from scratchnet.errors import (
     UsageError,
 )
 from scratchnet.training import checkpoint
-from scratchnet.training.config import from_record, to_record
+from scratchnet.training.config import checked, from_record, to_record
 from scratchnet.training.progress import Progress
 from scratchnet.training.run_folder import read_history
 
@@ -54,7 +54,7 @@ class Run:
         self.dataset = dataset
         self.n_images = n_images
         self.epoch = 1
-        self.epoch_progress = dict(self.PROGRESS.COUNTED)
+        self.epoch_progress = {n: check.check(0) for n, check in self.PROGRESS.COUNTED.items()}
         self.history = []
 
     def resume(self, tensors, state):
@@ -125,7 +125,7 @@ class Run:
         self.history.append(row)
         self.folder.write_history(self.history, self.SCORES)
         self.epoch += 1
-        self.epoch_progress = dict(self.PROGRESS.COUNTED)
+        self.epoch_progress = {n: check.check(0) for n, check in self.PROGRESS.COUNTED.items()}
         self.save()
 
     def save(self):
@@ -177,24 +177,21 @@ def load_state(path, kind):
         CheckpointError: as `checkpoint.load`; or it is no such run's.
     """
     tensors, state = checkpoint.load(path)
+    counted = kind.PROGRESS.COUNTED
     try:
-        config, epoch, progress = (state[name] for name in ("config", "epoch", "under_way"))
+        config, progress = state["config"], state["under_way"]
         data = {name: config["data"][name] for name in ("name", "sha256")}
-        choice("mnist", "sample", "custom").check(data["name"])
-        if type(epoch) is not int or epoch < 1:
-            raise ValueError(f"its epoch is {epoch!r}")
-        counted = kind.PROGRESS.COUNTED
-        if (
-            progress.keys() != counted.keys()
-            or any(type(progress[n]) not in {int, type(zero)} for n, zero in counted.items())
-            or min(progress["batch"], progress["seconds"]) < 0
-        ):
-            raise ValueError(f"its epoch stands at {progress}")
-        config = from_record(kind.CONFIG, config)
+        checked("data", choice("mnist", "sample", "custom"), data["name"])
+        state = {
+            "config": from_record(kind.CONFIG, config),
+            "data": data,
+            "epoch": checked("epoch", whole_number(1), state["epoch"]),
+            "under_way": {n: checked(n, check, progress[n]) for n, check in counted.items()},
+        }
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        missing = f"it has no {error}" if isinstance(error, KeyError) else error
-        raise CheckpointError(f"{path} is no checkpoint of a {kind.NETWORK}: {missing}") from error
-    return tensors, {"config": config, "data": data, "epoch": epoch, "under_way": progress}
+        reason = f"it has no {error}" if isinstance(error, KeyError) else error
+        raise CheckpointError(f"{path} is no checkpoint of a {kind.NETWORK}: {reason}") from error
+    return tensors, state
 
 
 def check_data(path, trained_on, dataset):

@@ -384,7 +384,7 @@ def test_the_threads_that_are_asked_for_are_those_of_the_blas(digits_folder, tmp
     assert limits == [(1, "blas"), (2, "blas")]
 
 
-def test_three_epochs_of_the_full_mnist_read_over_96_percent(mnist, tmp_path):
+def test_three_epochs_of_the_full_mnist_reach_an_accuracy_of_over_96_percent(mnist, tmp_path):
     shown = run_module(
         *("scratchnet.train", "--data-dir", mnist.origin, "--epochs", 3, "--out", tmp_path),
         *("--no-plots", "--seed", 3),

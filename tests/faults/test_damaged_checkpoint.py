@@ -104,6 +104,10 @@ CONTENTS = {
         lambda tensors, state: state.update(under_way={}),
         "no checkpoint of a digit classifier",
     ),
+    "seconds that are no number": (
+        lambda tensors, state: state["under_way"].update(seconds=float("nan")),
+        "its seconds: nan must be a finite number",
+    ),
     "a width for a list of widths": (
         lambda tensors, state: state["config"].update(hidden=8),
         "no checkpoint of a digit classifier",
