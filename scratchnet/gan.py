@@ -91,18 +91,15 @@ def finish(run):
         real = run.dataset.train.images[:COMPARED]  # fewer features would lie farther off
         found = {
             "generated": run.metrics(run.generate(len(real), batch=3)),
-            "training images": run.metrics(real),
+            "training_images": run.metrics(real),
         }
         print(f"metrics {len(real):,} of each      confident as 0, 1, ..., 9 (%)          distance")
         for name, score in found.items():
             shares = "".join(f"{100 * share:5.1f}" for share in score.digits)
-            print(f"        {name:16} {score.confident:6.1%}  {shares} {score.distance:9.2f}")
-        scores = {
-            name.replace(" ", "_"): dict(
-                zip(("recognised", "digits", "distance"), score, strict=True)
-            )
-            for name, score in found.items()
-        }
+            confident = f"{name.replace('_', ' '):16} {score.confident:6.1%}"
+            print(f"        {confident}  {shares} {score.distance:9.2f}")
+        keys = ("recognised", "digits", "distance")  # in metrics.json
+        scores = {name: dict(zip(keys, score, strict=True)) for name, score in found.items()}
     run.folder.write_metrics(run.dataset, run.history, **scores)
     run.write_figures()
     if not run.config.dry_run:

@@ -5,7 +5,6 @@ any PNG or JPEG ──digit_image.prepare──> uint8 (28,28) ──network─�
 
 import io
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -67,15 +66,11 @@ def print_lines(paths, probabilities):
 
 def print_json(paths, probabilities):
     """Print a JSON list of objects with `image`, `digit` and the ten `probabilities`."""
-    json.dump(
-        [
-            {"image": path, "digit": int(p.argmax()), "probabilities": [float(x) for x in p]}
-            for path, p in zip(paths, probabilities, strict=True)
-        ],
-        sys.stdout,
-        indent=2,
-    )
-    print()
+    found = [
+        {"image": path, "digit": int(p.argmax()), "probabilities": p.tolist()}
+        for path, p in zip(paths, probabilities, strict=True)
+    ]
+    print(json.dumps(found, indent=2))
 
 
 def save_seen(images, path):

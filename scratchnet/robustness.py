@@ -6,8 +6,6 @@ Nothing is learned here. Every network sees the same corrupted images, and sees 
 the command is repeated with the same seed.
 """
 
-import csv
-import io
 import time
 from pathlib import Path
 
@@ -18,9 +16,10 @@ from tqdm import tqdm
 from scratchnet import data
 from scratchnet.cli import entry
 from scratchnet.cli.options import parse
+from scratchnet.cli.summary import print_data
 from scratchnet.data.corruptions import CORRUPTIONS, corrupt
 from scratchnet.evaluation.metrics import evaluate
-from scratchnet.files import write_atomically
+from scratchnet.files import write_csv
 from scratchnet.training.classifier_run import load_network
 from scratchnet.training.config import RobustnessConfig
 
@@ -63,11 +62,8 @@ def print_table(scores, names):
 
 def write_table(scores, names, path):
     """Write the same as CSV, with accuracies in [0, 1]."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["degradation", "strength", *names])
-    writer.writerows([*key, *row] for key, row in scores.items())
-    write_atomically(path, text.getvalue().encode())
+    columns = ("degradation", "strength", *names)
+    write_csv(path, columns, [(*key, *row) for key, row in scores.items()])
 
 
 def main(argv=None):
@@ -78,9 +74,7 @@ def main(argv=None):
     dataset = data.load(config.dataset, config.data_dir)
     networks = {name: load_network(name, dataset) for name in config.model}
     test, names = dataset.test, list(networks)
-    print(f"data    {dataset.name}: {len(test.labels):,} test images, from {dataset.origin}")
-    if dataset.notice:
-        print(f"        {dataset.notice}")
+    print_data(dataset, f"{len(test.labels):,} test images")
     for name, network in networks.items():
         total = sum(array.size for _, array in network.parameters())
         print(f"model   {name}: {total:,} parameters")

@@ -13,10 +13,7 @@ The sampler is the tree-structured Parzen estimator (Bergstra et al., "Algorithm
 hyper-parameter optimization", 2011, section 4).
 """
 
-import csv
 import dataclasses
-import io
-import json
 import multiprocessing
 import signal
 import sys
@@ -29,8 +26,9 @@ import threadpoolctl
 from scratchnet import data
 from scratchnet.cli import entry
 from scratchnet.cli.options import parse
+from scratchnet.cli.summary import print_data
 from scratchnet.errors import EXIT_CODES, NumericError, Stopped, UsageError
-from scratchnet.files import write_atomically
+from scratchnet.files import write_csv, write_json
 from scratchnet.training import search
 from scratchnet.training.classifier_run import hold_out_validation
 from scratchnet.training.config import TuneConfig
@@ -52,12 +50,8 @@ def main(argv=None):
     folder = Path(config.out or f"runs/tune-{time.strftime('%Y-%m-%d-%H%M%S')}")
     folder.mkdir(parents=True, exist_ok=True)
     config = dataclasses.replace(config, storage=config.storage or str(folder / "study.journal"))
-    print(
-        f"data    {dataset.name}: {len(train.labels):,} training and {len(validation.labels):,} "
-        f"validation images, from {dataset.origin}"
-    )
-    if dataset.notice:
-        print(f"        {dataset.notice}")
+    amounts = f"{len(train.labels):,} training and {len(validation.labels):,} validation images"
+    print_data(dataset, amounts)
     print(f"search  {config.trials} trials of {config.epochs} epochs, in {config.jobs} processes")
     print(f"engine  fused, one thread each; Optuna {optuna.__version__}")
 
@@ -161,12 +155,8 @@ def write_results(study, config, folder):
     from scratchnet.evaluation import plots
 
     trials = [row(trial) for trial in study.get_trials(deepcopy=False) if trial.state.is_finished()]
-    text = io.StringIO()
     names = dict.fromkeys(name for trial in trials for name in trial)
-    writer = csv.DictWriter(text, names, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(trials)
-    write_atomically(folder / "trials.csv", text.getvalue().encode())
+    write_csv(folder / "trials.csv", names, [map(trial.get, names) for trial in trials])
 
     complete = [trial for trial in trials if trial["state"] == "complete"]
     if not complete:
@@ -175,7 +165,7 @@ def write_results(study, config, folder):
     # The validation images have done their work: the last training is on all of them.
     options = search.suggest(FixedTrial(best.params)) | {"epochs": config.epochs, "val_size": 0}
     options |= {"engine": "fused", "seed": config.seed}
-    write_atomically(folder / "best.json", (json.dumps(options, indent=2) + "\n").encode())
+    write_json(folder / "best.json", options)
     plots.save(plots.search_history(trials), folder / "history.png")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # that few trials say little; the title does

@@ -9,8 +9,6 @@ import contextlib
 import csv
 import dataclasses
 import errno
-import io
-import json
 import platform
 import tempfile
 import time
@@ -21,7 +19,7 @@ import filelock
 
 from scratchnet import __version__
 from scratchnet.errors import CheckpointError, UsageError
-from scratchnet.files import write_atomically
+from scratchnet.files import write_csv, write_json
 from scratchnet.training import checkpoint
 
 LIBRARIES = ("numpy", "numba", "matplotlib", "mlxtend", "pooch", "safetensors")
@@ -40,33 +38,22 @@ class RunFolder:
     def write_config(self, config, dataset):
         places = ("out", "resume", "config")  # a resumed run leaves the files of one never stopped
         options = {n: value for n, value in dataclasses.asdict(config).items() if n not in places}
-        libraries = {library: version(library) for library in LIBRARIES}
-        self._write_json(
-            "config.json",
-            {
-                "options": options,
-                "data": {"name": dataset.name, "origin": dataset.origin, "sha256": dataset.sha256},
-                "versions": {
-                    "python": platform.python_version(),
-                    "scratchnet": __version__,
-                    **libraries,
-                },
-            },
-        )
+        versions = {"python": platform.python_version(), "scratchnet": __version__}
+        versions |= {library: version(library) for library in LIBRARIES}
+        data = {"name": dataset.name, "origin": dataset.origin, "sha256": dataset.sha256}
+        content = {"options": options, "data": data, "versions": versions}
+        write_json(self.path / "config.json", content)
 
     def write_history(self, history, scores):
-        """Write {"epoch": ..., each of the `scores`, ...}; what was not measured stays empty."""
-        text = io.StringIO()
-        writer = csv.DictWriter(text, columns(scores), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(history)
-        write_atomically(self.path / "history.csv", text.getvalue().encode())
+        """Write a row an epoch: its number, its scores by these names, its speed."""
+        names = columns(scores)
+        rows = [[row[name] for name in names] for row in history]
+        write_csv(self.path / "history.csv", names, rows)
 
     def write_metrics(self, dataset, history, **scores):
         seconds = round(sum(row["seconds"] for row in history), 3)
-        self._write_json(
-            "metrics.json", {"dataset": dataset.name, **scores, "train_seconds": seconds}
-        )
+        metrics = {"dataset": dataset.name, **scores, "train_seconds": seconds}
+        write_json(self.path / "metrics.json", metrics)
 
     def write_model(self, arrays, state):
         checkpoint.save(self.model, arrays, state)
@@ -81,9 +68,6 @@ class RunFolder:
         """Print what the run has left."""
         names = sorted(path.name for path in self.path.iterdir() if path.name[0] != ".")
         print(f"files   {', '.join(names)} in {self}")
-
-    def _write_json(self, name, content):
-        write_atomically(self.path / name, (json.dumps(content, indent=2) + "\n").encode())
 
 
 @contextlib.contextmanager
