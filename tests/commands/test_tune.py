@@ -21,6 +21,7 @@ from scratchnet.training.config import TuneConfig
 from scratchnet.training.run_folder import read_history
 from scratchnet.training.study import DONE, Worker, open_study
 from tests.conftest import ROOT, rows_of, run_module
+from tests.faults.catalogue import assert_one_line
 
 FAIL, RUNNING = optuna.trial.TrialState.FAIL, optuna.trial.TrialState.RUNNING
 STORAGES = pytest.mark.parametrize("storage", ["study.journal", "sqlite:///{}/study.db"])
@@ -267,12 +268,6 @@ def test_a_killed_process_costs_no_trial_and_doubles_none(digits_folder, tmp_pat
 
 
 class TestAMistake:
-    @staticmethod
-    def assert_refused(shown, code, words):
-        assert shown.returncode == code, shown.stderr
-        assert len(shown.stderr.splitlines()) == 1, shown.stderr
-        assert words in shown.stderr
-
     @pytest.mark.parametrize(
         ("options", "code", "words"),
         [
@@ -295,7 +290,7 @@ class TestAMistake:
             *("scratchnet.tune", "--data-dir", digits_folder, "--out", tmp_path / "out", *options),
             *() if "--trials" in options else ("--trials", 1),
         )
-        self.assert_refused(shown, code, words)
+        assert_one_line(shown, code, words)
         assert "secret" not in shown.stderr
         assert (tmp_path / "text").read_text() == "mine\n"
 
