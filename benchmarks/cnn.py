@@ -17,15 +17,15 @@ from benchmarks.harness import environment
 from benchmarks.worker import peak_of_training
 from scratchnet import SGD, data, softmax_cross_entropy
 from scratchnet.cli.options import kernel
-from scratchnet.training.config import MODELS, RECIPES
+from scratchnet.training.config import MODELS, TrainConfig
 
 ROUNDS, IMAGES, BATCH = 7, 12_800, 32
-RECIPE = RECIPES["cnn"]
+RECIPE = TrainConfig(model="cnn")
 
 
 def new_network():
-    matmul = kernel(RECIPE["matmul"])
-    return MODELS["cnn"](RECIPE["hidden"], rng=np.random.default_rng(0), matmul=matmul)
+    matmul = kernel(RECIPE.matmul)
+    return MODELS["cnn"](RECIPE.hidden, rng=np.random.default_rng(0), matmul=matmul)
 
 
 def ours(x, labels, shares=None):
@@ -33,7 +33,7 @@ def ours(x, labels, shares=None):
     network = new_network()
     if shares is not None:
         _watch(network, shares)
-    sgd = SGD(network, RECIPE["lr"], RECIPE["momentum"])
+    sgd = SGD(network, RECIPE.lr, RECIPE.momentum)
     begin = time.perf_counter()
     for images, targets in data.batches(x, labels, BATCH, seed=0, epoch=1):
         loss, dlogits = softmax_cross_entropy(network.forward(images), targets)
@@ -51,7 +51,7 @@ def theirs(x, labels):
 
     torch.set_num_threads(1)
     model, criterion = to_torch(new_network()), nn.CrossEntropyLoss()
-    sgd = torch.optim.SGD(model.parameters(), RECIPE["lr"], RECIPE["momentum"])
+    sgd = torch.optim.SGD(model.parameters(), RECIPE.lr, RECIPE.momentum)
     begin = time.perf_counter()
     for images, targets in data.batches(x, labels, BATCH, seed=0, epoch=1):
         loss = criterion(model(torch.from_numpy(images)), torch.from_numpy(targets))
@@ -110,7 +110,7 @@ def main(quick=False):
         "environment": environment(),
         "images": len(x),
         "batch_size": BATCH,
-        "matmul": RECIPE["matmul"],
+        "matmul": RECIPE.matmul,
         "seconds": seconds,
         "peak_mb": peak,
         "shares": dict(shares),

@@ -14,20 +14,21 @@ import threadpoolctl
 from benchmarks.harness import environment
 from scratchnet import GAN, Discriminator, Generator, data
 from scratchnet.cli.options import kernel
-from scratchnet.gan import DEFAULTS
 from scratchnet.kernels.adam import adam_update
+from scratchnet.training.config import GANConfig
 
 ROUNDS, IMAGES = 7, 12_800
-BATCH = DEFAULTS["batch_size"]
+CONFIG = GANConfig()
+BATCH = CONFIG.batch_size
 
 
 def new_gan():
-    layer_args = {"rng": np.random.default_rng(0), "matmul": kernel(DEFAULTS["matmul"])}
+    layer_args = {"rng": np.random.default_rng(0), "matmul": kernel(CONFIG.matmul)}
     return GAN(
-        Generator(DEFAULTS["noise"], DEFAULTS["hidden"], **layer_args),
-        Discriminator(DEFAULTS["discriminator_hidden"], **layer_args),
-        DEFAULTS["lr"],
-        DEFAULTS["discriminator_lr"],
+        Generator(CONFIG.noise, CONFIG.hidden, **layer_args),
+        Discriminator(CONFIG.discriminator_hidden, **layer_args),
+        CONFIG.lr,
+        CONFIG.discriminator_lr,
         update=adam_update,
     )
 
@@ -35,7 +36,7 @@ def new_gan():
 def source_of_noise():
     """Return a function of B that draws noise (B, Z), the same for every contender."""
     rng = np.random.default_rng(1)
-    return lambda n: rng.standard_normal((n, DEFAULTS["noise"]), np.float32)
+    return lambda n: rng.standard_normal((n, CONFIG.noise), np.float32)
 
 
 def ours(x):
@@ -110,7 +111,7 @@ def main(quick=False):
         "environment": environment(),
         "images": len(x),
         "batch_size": BATCH,
-        "matmul": DEFAULTS["matmul"],
+        "matmul": CONFIG.matmul,
         "seconds": seconds,
     }
     print(summary(results))

@@ -14,7 +14,7 @@ import threadpoolctl
 
 from benchmarks.contenders import bare_numpy
 from scratchnet import MLP, SGD, data
-from scratchnet.train import train_epoch
+from scratchnet.training.epoch import train_epoch
 from scratchnet.training.progress import GracefulStop, Progress
 
 ROUNDS = 15

@@ -1,5 +1,8 @@
 """A file is replaced as a whole or not at all."""
 
+import csv
+import io
+import json
 import os
 
 
@@ -21,3 +24,15 @@ def write_atomically(path, content):
         if isinstance(error, OSError):
             error.filename = str(path)  # a full disk does not say whose file it was
         raise
+
+
+def write_json(path, value):
+    """Write a value as JSON; OSError as above."""
+    write_atomically(path, (json.dumps(value, indent=2) + "\n").encode())
+
+
+def write_csv(path, columns, rows):
+    """Write rows below their columns as CSV, None as an empty field; OSError as above."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([columns, *rows])
+    write_atomically(path, text.getvalue().encode())

@@ -1,18 +1,17 @@
-"""Recognise digits in image files: `python -m scratchnet.predict IMAGE... --model RUN`.
+"""Predict the digits in image files: `python -m scratchnet.predict IMAGE... --model RUN`.
 
 any PNG or JPEG ──digit_image.prepare──> uint8 (28,28) ──network──> digit, confidence
 """
 
 import io
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from scratchnet.cli import entry
-from scratchnet.cli.options import Parser, nonempty_path
+from scratchnet.cli.options import Parser, file_path
 from scratchnet.data import to_unit_interval
 from scratchnet.data.digit_image import prepare, read_image
 from scratchnet.errors import DataError, UsageError
@@ -25,17 +24,14 @@ def main(argv=None):
     """Run the command; DataError at the end if an image could not be read."""
     parser = Parser(
         prog="python -m scratchnet.predict",
-        description="Tell the digit in each image, and how sure the network is.",
+        description="Predict the digit in each image, with its probability.",
         allow_abbrev=False,
     )
+    file = file_path("FILE").arguments
     parser.add_argument("images", nargs="+", metavar="IMAGE", help="a PNG or JPEG of one digit")
-    parser.add_argument(
-        "--model", required=True, type=nonempty_path, metavar="FILE", help="a model.safetensors"
-    )
+    parser.add_argument("--model", required=True, help="a model.safetensors", **file)
     parser.add_argument("--json", action="store_true", help="print JSON, with all probabilities")
-    parser.add_argument(
-        "--show", type=nonempty_path, metavar="FILE", help="save what the network saw, as a PNG"
-    )
+    parser.add_argument("--show", help="save what the network saw, as a PNG", **file)
     options = parser.parse_args(argv)
     if options.show:
         show = Path(options.show).resolve()
@@ -70,15 +66,11 @@ def print_lines(paths, probabilities):
 
 def print_json(paths, probabilities):
     """Print a JSON list of objects with `image`, `digit` and the ten `probabilities`."""
-    json.dump(
-        [
-            {"image": path, "digit": int(p.argmax()), "probabilities": [float(x) for x in p]}
-            for path, p in zip(paths, probabilities, strict=True)
-        ],
-        sys.stdout,
-        indent=2,
-    )
-    print()
+    found = [
+        {"image": path, "digit": int(p.argmax()), "probabilities": p.tolist()}
+        for path, p in zip(paths, probabilities, strict=True)
+    ]
+    print(json.dumps(found, indent=2))
 
 
 def save_seen(images, path):

@@ -1,4 +1,4 @@
-"""How well trained networks read digits that are hard to read: `python -m scratchnet.robustness`.
+"""Accuracy of trained networks on corrupted test images: `python -m scratchnet.robustness`.
 
     test images ──corrupt, by name and strength──> images ──every network──> accuracy
 
@@ -6,8 +6,6 @@ Nothing is learned here. Every network sees the same corrupted images, and sees 
 the command is repeated with the same seed.
 """
 
-import csv
-import io
 import time
 from pathlib import Path
 
@@ -17,11 +15,13 @@ from tqdm import tqdm
 
 from scratchnet import data
 from scratchnet.cli import entry
-from scratchnet.cli.options import Parser, cores, nonempty_path, whole_number
+from scratchnet.cli.options import parse
+from scratchnet.cli.summary import print_data
 from scratchnet.data.corruptions import CORRUPTIONS, corrupt
-from scratchnet.evaluation.metrics import accuracy, evaluate
-from scratchnet.files import write_atomically
+from scratchnet.evaluation.metrics import evaluate
+from scratchnet.files import write_csv
 from scratchnet.training.classifier_run import load_network
+from scratchnet.training.config import RobustnessConfig
 
 CLEAN = ("clean", 0)
 
@@ -44,10 +44,7 @@ def measure(networks, test, seed):
     total = 1 + sum(len(corruption.strengths) for corruption in CORRUPTIONS.values())
     for key, images in tqdm(corrupted(test.images, seed), total=total, leave=False, disable=None):
         x = data.to_unit_interval(images)  # (N,784)
-        scores[key] = [
-            accuracy(evaluate(network, x, test.labels)[1].argmax(axis=1), test.labels)
-            for network in networks
-        ]
+        scores[key] = [evaluate(network, x, test.labels)[1] for network in networks]
     return scores
 
 
@@ -65,72 +62,37 @@ def print_table(scores, names):
 
 def write_table(scores, names, path):
     """Write the same as CSV, with accuracies in [0, 1]."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["degradation", "strength", *names])
-    writer.writerows([*key, *row] for key, row in scores.items())
-    write_atomically(path, text.getvalue().encode())
+    columns = ("degradation", "strength", *names)
+    write_csv(path, columns, [(*key, *row) for key, row in scores.items()])
 
 
 def main(argv=None):
     """Run the command; the errors it raises are those that `cli.entry.run` knows."""
-    options = parse(argv)
-    dataset = data.load(options.dataset, options.data_dir)
-    networks = {name: load_network(name, dataset) for name in options.model}
+    description = "Measure trained networks on corrupted test images."
+    given = parse(RobustnessConfig, "python -m scratchnet.robustness", description, argv)
+    config = RobustnessConfig(**given)
+    dataset = data.load(config.dataset, config.data_dir)
+    networks = {name: load_network(name, dataset) for name in config.model}
     test, names = dataset.test, list(networks)
-    print(f"data    {dataset.name}: {len(test.labels):,} test images, from {dataset.origin}")
-    if dataset.notice:
-        print(f"        {dataset.notice}")
+    print_data(dataset, f"{len(test.labels):,} test images")
     for name, network in networks.items():
         total = sum(array.size for _, array in network.parameters())
         print(f"model   {name}: {total:,} parameters")
-    folder = Path(options.out)
+    folder = Path(config.out or f"runs/robustness-{time.strftime('%Y-%m-%d-%H%M%S')}")
     folder.mkdir(parents=True, exist_ok=True)
 
-    with threadpoolctl.threadpool_limits(options.threads, "blas"):
-        scores = measure(networks.values(), test, options.seed)
+    with threadpoolctl.threadpool_limits(config.threads, "blas"):
+        scores = measure(networks.values(), test, config.seed)
     print_table(scores, names)
     write_table(scores, names, folder / "accuracy.csv")
 
-    from scratchnet.evaluation import (
-        plots,  # only here: importing matplotlib takes longer than `--help`
-    )
+    from scratchnet.evaluation import plots  # only here: importing matplotlib takes a while
 
     first = np.array([np.flatnonzero(test.labels == digit)[0] for digit in set(test.labels)])
-    shown = dict(corrupted(test.images[first], options.seed))
+    shown = dict(corrupted(test.images[first], config.seed))
     plots.save(plots.corrupted_digits(shown), folder / "digits.png")
     plots.save(plots.robustness(scores, names), folder / "accuracy.png")
     print(f"files   accuracy.csv, accuracy.png, digits.png in {folder}")
-
-
-def parse(argv):
-    """Return the options of the command line."""
-    parser = Parser(
-        prog="python -m scratchnet.robustness",
-        description="Measure trained networks on corrupted test images.",
-        allow_abbrev=False,
-    )
-    option, whole = parser.add_argument, whole_number
-    option(
-        "--model",
-        required=True,
-        nargs="+",
-        type=nonempty_path,
-        metavar="RUN",
-        help="folders of runs, or their model.safetensors",
-    )
-    option("--seed", default=0, type=whole(0), help="of the corruptions (default: 0)")
-    option("--threads", default=1, type=whole(1, cores()), help="of the BLAS (default: 1)")
-    option("--dataset", default="auto", choices=("auto", "mnist", "sample"), help="as in training")
-    option("--data-dir", type=nonempty_path, metavar="DIR", help="as in training")
-    option(
-        "--out",
-        default=f"runs/robustness-{time.strftime('%Y-%m-%d-%H%M%S')}",
-        type=nonempty_path,
-        metavar="DIR",
-        help="folder of the files (default: runs/robustness-DATE-TIME)",
-    )
-    return parser.parse_args(argv)
 
 
 if __name__ == "__main__":

@@ -91,9 +91,9 @@ def small_run(digits_folder, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def reader(digits_folder, tmp_path_factory):
-    """A finished run of a network that is sure of most of these digits."""
-    out = tmp_path_factory.mktemp("reader") / "run"
+def classifier_run(digits_folder, tmp_path_factory):
+    """A finished run of a network that is confident of most of these digits."""
+    out = tmp_path_factory.mktemp("classifier") / "run"
     options = ("--epochs", 30, "--hidden", 32, "--lr", 0.5, "--batch-size", 10, "--no-plots")
     shown = run_module("scratchnet.train", "--data-dir", digits_folder, "--out", out, *options)
     assert shown.returncode == 0, shown.stderr

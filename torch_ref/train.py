@@ -16,10 +16,15 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from scratchnet.cli import entry
-from scratchnet.cli.options import Parser, cores, real_number, whole_number
+from scratchnet.cli.options import Parser, add_options
 from scratchnet.errors import NumericError
+from scratchnet.training.config import TrainConfig
 from torch_ref import data
 from torch_ref.model import TorchMLP
+
+# The options of `scratchnet.train` for which a tutorial's loop has a use.
+OPTIONS = ["epochs", "batch_size", "lr", "momentum", "weight_decay", "hidden", "seed", "threads"]
+OPTIONS += ["dataset", "data_dir"]
 
 
 def train_epoch(model, criterion, optimizer, train_loader):
@@ -51,7 +56,9 @@ def evaluate(model, criterion, loader):
 
 def main(argv=None):
     """Run the command; return the test accuracy."""
-    options = parser().parse_args(argv)
+    parser = Parser("python -m torch_ref.train", description="Train the same network in PyTorch.")
+    add_options(parser, TrainConfig, *OPTIONS)
+    options = TrainConfig(**vars(parser.parse_args(argv)))
     torch.manual_seed(options.seed)
     torch.set_num_threads(options.threads)
     train, test, found = data.load(options.dataset, options.data_dir)
@@ -81,23 +88,6 @@ def main(argv=None):
     loss, accuracy = evaluate(model, criterion, test_loader)
     print(f"test    accuracy {accuracy:.2%}, loss {loss:.4f} on {len(test):,} images")
     return accuracy
-
-
-def parser():
-    """The options of `scratchnet.train`, as far as a tutorial's loop has a use for them."""
-    p = Parser("python -m torch_ref.train", description="Train the same network in PyTorch.")
-    size, amount = whole_number(1), real_number(0)
-    p.add_argument("--epochs", type=size, default=10, metavar="N")
-    p.add_argument("--batch-size", type=size, default=32, metavar="N")
-    p.add_argument("--lr", type=real_number(0, exclusive=True), default=0.1)
-    p.add_argument("--momentum", type=amount, default=0.0)
-    p.add_argument("--weight-decay", type=amount, default=0.0)
-    p.add_argument("--hidden", type=size, nargs="*", default=[128, 64], metavar="N")
-    p.add_argument("--seed", type=whole_number(0), default=0)
-    p.add_argument("--threads", type=whole_number(1, cores()), default=1, metavar="N")
-    p.add_argument("--dataset", choices=["auto", "mnist", "sample"], default="auto")
-    p.add_argument("--data-dir", metavar="DIR", help="folder of the IDX files, gzipped or not")
-    return p
 
 
 if __name__ == "__main__":

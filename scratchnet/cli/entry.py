@@ -1,4 +1,4 @@
-"""How every command ends: a mistake in one line on stderr, and an exit code that names its kind.
+"""Exit codes: every command ends a mistake with one line on stderr, and a code for its kind.
 
 2 usage   3 data   4 checkpoint   5 numeric   6 environment   130 SIGINT   143 SIGTERM
 """

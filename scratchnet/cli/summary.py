@@ -1,4 +1,4 @@
-"""What a training command says first: whose images, which weights, by which kernel, where to.
+"""The summary that a training command prints first: the data, the network, the kernel, the folder.
 
 So nobody takes the sample for MNIST, or one kernel for another.
 """
@@ -8,7 +8,7 @@ import importlib.metadata
 import threadpoolctl
 
 
-def introduce_data(dataset, amounts):
+def print_data(dataset, amounts):
     """Print whose images these are, so many, and from where."""
     titles = {
         "mnist": "MNIST",
@@ -20,7 +20,7 @@ def introduce_data(dataset, amounts):
         print(f"        {dataset.notice}")
 
 
-def introduce_network(network):
+def print_network(network):
     """Print the shapes of a network's weights and biases, a line a layer, and their number."""
     shapes = [
         f"{' x '.join(map(str, layer.W.shape))} + {len(layer.b)}"
@@ -36,10 +36,10 @@ def introduce_network(network):
     print(f"        {'':>7}  {'':>{width}}  {total:>9,} in all")
 
 
-def introduce_machine(options, folder):
+def print_machine(config, folder):
     """Print by which kernel the run multiplies, and where its files will lie."""
-    print(f"kernel  {options.matmul} ({library(options.matmul)}), threads: {options.threads}")
-    print(f"run     {folder}{' (a dry run: removed at the end)' if options.dry_run else ''}")
+    print(f"kernel  {config.matmul} ({library(config.matmul)}), threads: {config.threads}")
+    print(f"run     {folder}{' (a dry run: removed at the end)' if config.dry_run else ''}")
 
 
 def library(name):

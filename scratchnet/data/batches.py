@@ -6,7 +6,7 @@
 A draw is a pure function of its key: nothing depends on what was drawn before it, so a run resumes
 without any generator's state.
 
-In the comments: N images, B images in a batch.
+In the comments: N images, B images in a batch, Z numbers of noise for each.
 """
 
 import math
@@ -31,6 +31,14 @@ def to_unit_interval(images, dtype=np.float32):
     x = x.astype(np.float32)  # (N,784)
     x /= 255  # in place: a second copy of the training set would cost 188 MB
     return x.astype(dtype, copy=False)
+
+
+def to_tanh_range(images, dtype=np.float32):
+    """Scale images uint8 (N, 28, 28) to (N, 784) in [-1, 1], as far as a Tanh reaches."""
+    x = to_unit_interval(images, dtype)  # (N,784)
+    x *= 2
+    x -= 1
+    return x
 
 
 def hold_out(split, size, seed):
@@ -66,3 +74,21 @@ def batches(x, labels, batch_size, *, seed, epoch, start=0):
     for first in range(start * batch_size, len(x), batch_size):
         chosen = order[first : first + batch_size]  # (B,)
         yield x[chosen], labels[chosen]
+
+
+def gan_batches(x, batch_size, noise, *, seed, epoch, start=0):
+    """Yield (real (B, 784), noise (2, B, Z)) once around the images x, in the order of `batches`.
+
+    Args:
+        noise: Z, the numbers that a fake is made from; of the two, one is for each network's step.
+    """
+    order = shuffled(len(x), seed=seed, epoch=epoch)  # (N,)
+    for batch, first in enumerate(range(0, len(x), batch_size), start=1):
+        if batch > start:
+            real = x[order[first : first + batch_size]]  # (B,784)
+            yield real, draw_noise((2, len(real), noise), seed=seed, epoch=epoch, batch=batch)
+
+
+def draw_noise(shape, *, seed, epoch, batch):
+    """Return normal noise, float32: another for each batch, and the same when it comes again."""
+    return np.random.default_rng((seed, epoch, batch)).standard_normal(shape, np.float32)

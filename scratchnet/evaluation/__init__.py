@@ -1,1 +1,1 @@
-"""How good a network is, in numbers and in figures."""
+"""Evaluation: how good a network is, in metrics and in figures."""

@@ -1,6 +1,6 @@
-"""How good generated digits are, by a measure that is not the eye: a trained network reads them.
+"""GAN metrics by a trained classifier: confident share, share of each digit, Fréchet distance.
 
-    images ──recogniser──┬──> probabilities ──> how many is it sure of, and as which digits?
+    images ──classifier──┬──> probabilities ──> of how many is it confident, and as which digits?
                          └──> features ───────> how far are they from those of real digits?
 
 A generator that draws one perfect 7 again and again passes the first question; the digits it leaves
@@ -16,44 +16,45 @@ import numpy as np
 from scratchnet.data import to_unit_interval
 from scratchnet.nn.losses import softmax
 
-SURE = 0.9  # a digit counts as recognised above this probability
+CONFIDENT = 0.9  # the classifier is confident of a digit above this probability
 
 
-class Verdict(NamedTuple):
-    """What a recogniser thinks of some images."""
+class ClassifierScore(NamedTuple):
+    """How a classifier scores some images."""
 
-    recognised: float  # the share of the images that it is sure of
-    digits: list  # the share of the images that it is sure are a 0, a 1, ..., a 9
+    confident: float  # the share of the images that it is confident of
+    digits: list[float]  # the share of the images that it is confident are a 0, a 1, ..., a 9
     distance: float  # the Fréchet distance of their features from those of the real images
 
 
-class Judge:
-    """A trained recogniser, and its features of real images to compare with."""
+class GANMetrics:
+    """A trained classifier, and its features of real images to compare with."""
 
     def __init__(self, network, real):
         """Args: a scratchnet network from 784 pixels to 10 digits; uint8 images (N, 28, 28).
 
-        ValueError for fewer than two images: they have no spread.
+        ValueError for fewer than two images: they have no covariance.
         """
         if len(real) < 2:
-            raise ValueError(f"a judge needs two real images to compare with, not {len(real)}")
+            raise ValueError(f"the metrics need two real images to compare with, not {len(real)}")
         self.network = network
-        self.real, _ = self._look_at(real)  # (N,F)
+        self.real, _ = self._evaluate(real)  # (N,F)
 
     def __call__(self, images):
-        """Return the Verdict on uint8 images (N, 28, 28)."""
-        features, probabilities = self._look_at(images)  # (N,F), (N,10)
-        sure = probabilities.max(axis=1) > SURE  # (N,)
-        counts = np.bincount(probabilities[sure].argmax(axis=1), minlength=10)  # (10,)
+        """Return the ClassifierScore of uint8 images (N, 28, 28)."""
+        features, probabilities = self._evaluate(images)  # (N,F), (N,10)
+        confident = probabilities.max(axis=1) > CONFIDENT  # (N,)
+        counts = np.bincount(probabilities[confident].argmax(axis=1), minlength=10)  # (10,)
         shares = (counts / len(images)).tolist()
-        return Verdict(float(sure.mean()), shares, frechet_distance(features, self.real))
+        distance = frechet_distance(features, self.real)
+        return ClassifierScore(float(confident.mean()), shares, distance)
 
-    def recognised(self, images):
-        """Return the share of the uint8 images (N, 28, 28) that it is sure of."""
-        _, probabilities = self._look_at(images)  # (N,10)
-        return float((probabilities.max(axis=1) > SURE).mean())
+    def confident_share(self, images):
+        """Return the share of the uint8 images (N, 28, 28) that the classifier is confident of."""
+        _, probabilities = self._evaluate(images)  # (N,10)
+        return float((probabilities.max(axis=1) > CONFIDENT).mean())
 
-    def _look_at(self, images):
+    def _evaluate(self, images):
         """Return the features (N, F), which enter the last layer, and the probabilities (N, 10)."""
         last, parts = self.network.parametric_layers[-1], []
         for i in range(0, len(images), 1000):

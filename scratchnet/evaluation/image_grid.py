@@ -1,4 +1,4 @@
-"""Many small images as one, and many of those as an animation: pixel for pixel, with Pillow.
+"""A grid of small images, and an animation of such grids: pixel for pixel, with Pillow.
 
 In the comments: N images of h by w pixels.
 """

@@ -1,4 +1,4 @@
-"""How good a trained network is, counted on images it has not learned from.
+"""Loss, accuracy and confusion matrix of a trained network, on images it has not learned from.
 
 In the comments: N images, C classes.
 """
@@ -12,7 +12,7 @@ from scratchnet.nn.losses import softmax, softmax_cross_entropy
 
 
 def evaluate(network, x, labels):
-    """Return the mean loss and the probabilities (N, 10) for x (N, 784) and labels (N,).
+    """Return the mean loss, the accuracy and the probabilities (N, 10) for x (N, 784).
 
     Raises:
         NumericError: the loss is not finite.
@@ -23,7 +23,8 @@ def evaluate(network, x, labels):
         loss, _ = softmax_cross_entropy(logits, labels)
     if not math.isfinite(loss):
         raise NumericError(f"the loss on {len(x):,} images not trained on is {loss}")
-    return float(loss), softmax(logits)
+    p = softmax(logits)  # (N,10)
+    return float(loss), accuracy(p.argmax(axis=1), labels), p
 
 
 def accuracy(predicted, labels):

@@ -1,4 +1,4 @@
-"""Every figure: what went in, how it learned, where it fails, what it looks at, what it withstands.
+"""Every figure: samples, learning curves, confusion matrix, mistakes, weights, robustness.
 
 Each function returns a `matplotlib.figure.Figure` of its own. No pyplot: without its global state
 no window is ever opened, no display is needed and no figure is left behind in memory.
@@ -29,6 +29,22 @@ def save(figure, path):
     write_atomically(path, png.getvalue())
 
 
+def image_axes(figure, rows, columns):
+    """Return (rows, columns) axes for images, without frames."""
+    axes = figure.subplots(rows, columns, squeeze=False)
+    for ax in axes.flat:
+        ax.axis("off")
+    return axes
+
+
+def tidy(*axes):
+    """Give axes over epochs or trials whole numbers, a grid and no frame on top and right."""
+    for ax in axes:
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        ax.grid(alpha=0.3)
+        ax.spines[["top", "right"]].set_visible(False)
+
+
 def samples(images, labels):
     """Show ten examples of each digit, a row a digit.
 
@@ -36,13 +52,11 @@ def samples(images, labels):
         images: uint8 (N, 28, 28); labels: (N,). A digit with fewer than ten leaves gaps.
     """
     figure = Figure(figsize=(6, 6.2), layout="constrained")
-    axes = figure.subplots(10, 10)
+    axes = image_axes(figure, 10, 10)
     for digit, row in enumerate(axes):
         for ax, image in zip(row, images[labels == digit][:10], strict=False):
             ax.imshow(image, cmap="gray_r", vmin=0, vmax=255)
         row[0].text(-0.3, 0.5, str(digit), ha="right", va="center", transform=row[0].transAxes)
-    for ax in axes.flat:
-        ax.axis("off")
     figure.suptitle("Ten training images of each digit")
     return figure
 
@@ -75,12 +89,9 @@ def curves(history):
         )
     loss_ax.set(title="Loss", xlabel="epoch", ylabel="cross-entropy (nats)", ylim=(0, None))
     loss_ax.legend(frameon=False)
-    accuracy_ax.set(title=title, xlabel="epoch", ylabel="right (%)")
+    accuracy_ax.set(title=title, xlabel="epoch", ylabel="accuracy (%)")
     accuracy_ax.margins(y=0.25)
-    for ax in (loss_ax, accuracy_ax):
-        ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-        ax.grid(alpha=0.3)
-        ax.spines[["top", "right"]].set_visible(False)
+    tidy(loss_ax, accuracy_ax)
     return figure
 
 
@@ -98,7 +109,7 @@ def confusion(counts):
     digits = range(len(counts))
     ax.set(xticks=digits, yticks=digits, xlabel="predicted digit", ylabel="true digit")
     right, total = np.trace(counts), counts.sum()
-    ax.set_title(f"{right:,} of {total:,} test images right ({right / max(total, 1):.2%})")
+    ax.set_title(f"Test accuracy {right / max(total, 1):.2%}: {right:,} of {total:,} images")
     return figure
 
 
@@ -113,13 +124,12 @@ def mistakes(images, labels, probabilities):
     wrong = np.flatnonzero(predicted != labels)
     worst = wrong[np.argsort(-confidence[wrong], kind="stable")][:20]
     figure = Figure(figsize=(8, 6.4), layout="constrained")
-    axes = figure.subplots(4, 5)
-    for ax in axes.flat:
-        ax.axis("off")
+    axes = image_axes(figure, 4, 5)
     for ax, i in zip(axes.flat, worst, strict=False):
         ax.imshow(images[i], cmap="gray_r", vmin=0, vmax=255)
         ax.set_title(
-            f"is {labels[i]}, read {predicted[i]}\nsure to {confidence[i]:.1%}", fontsize=9
+            f"is {labels[i]}, predicted {predicted[i]}\nconfidence {confidence[i]:.1%}",
+            fontsize=9,
         )
     figure.suptitle(
         f"The {len(worst)} most confident of {len(wrong):,} mistakes"
@@ -135,10 +145,8 @@ def weights(W):
     Blue pixels speak for the unit, red ones against it; white ones do not matter.
     """
     figure = Figure(figsize=(7.2, 7.2), layout="constrained")
-    axes = figure.subplots(8, 8)
+    axes = image_axes(figure, 8, 8)
     limit = np.abs(W).max()
-    for ax in axes.flat:
-        ax.axis("off")
     for ax, column in zip(axes.flat, W.T, strict=False):  # (784,)
         shown = ax.imshow(column.reshape(28, 28), cmap="RdBu", vmin=-limit, vmax=limit)
     figure.colorbar(shown, ax=axes, shrink=0.5, label="weight")
@@ -150,10 +158,8 @@ def filters(W):
     """Show the first channel of the kernels W (O, C, k, k) of a convolution, an image a kernel."""
     rows = max(1, -(-len(W) // 8))
     figure = Figure(figsize=(8, 1.1 * rows + 0.6), layout="constrained")
-    axes = figure.subplots(rows, 8, squeeze=False)
+    axes = image_axes(figure, rows, 8)
     limit = np.abs(W).max()
-    for ax in axes.flat:
-        ax.axis("off")
     for ax, kernel in zip(axes.flat, W[:, 0], strict=False):  # (k,k)
         shown = ax.imshow(kernel, cmap="RdBu", vmin=-limit, vmax=limit)
     figure.colorbar(shown, ax=axes, shrink=0.9, label="weight")
@@ -177,9 +183,7 @@ def feature_maps(image, maps):
         np.atleast_1d(right.subfigures(len(maps), 1)), maps.items(), strict=True
     ):
         row.suptitle(f"{title}: {' x '.join(map(str, channels.shape))}", fontsize=9)
-        axes = row.subplots(2, 8)
-        for ax in axes.flat:
-            ax.axis("off")
+        axes = image_axes(row, 2, 8)
         for ax, channel in zip(axes.flat, channels, strict=False):  # (H,W)
             ax.imshow(channel, cmap="gray_r", vmin=0, vmax=channels.max() or 1)
     return figure
@@ -230,7 +234,7 @@ def robustness(scores, names):
         ax.grid(alpha=0.3)
         ax.spines[["top", "right"]].set_visible(False)
     for ax in figure.axes[::3]:
-        ax.set_ylabel("test images read right (%)")
+        ax.set_ylabel("test accuracy (%)")
     figure.axes[0].legend(frameon=False, loc="lower left")
     return figure
 
@@ -259,12 +263,10 @@ def search_history(trials):
     ax.step(numbers, best, where="post", color=RED, label="best so far")
     ax.plot(*points("pruned"), "x", color=ORANGE, label="stopped early")
     ax.set_ylim(max(0, best[-1] - 4), best[-1] + 0.3)  # the hopeless ones would flatten the rest
-    ax.set(title=f"The best trial reads {best[-1]:.2f} %", xlabel="trial")
-    ax.set_ylabel("validation images read right (%)")
+    ax.set(title=f"Best trial: validation accuracy {best[-1]:.2f} %", xlabel="trial")
+    ax.set_ylabel("validation accuracy (%)")
     figure.legend(frameon=False, loc="outside lower center", ncols=3)
-    ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-    ax.grid(alpha=0.3)
-    ax.spines[["top", "right"]].set_visible(False)
+    tidy(ax)
     return figure
 
 
@@ -282,15 +284,15 @@ def importance(shares, n_trials):
     return figure
 
 
-def duel(history):
-    """Show the losses of two adversaries, and how many of the generated digits a judge recognises.
+def gan_losses(history):
+    """Show a GAN's losses, and the share of its digits that a classifier is confident of.
 
     Args:
         history: one dict an epoch with `epoch`, `discriminator_loss`, `generator_loss` and
-            `recognised`, in [0, 1] or None where nobody judged.
+            `recognised`, that share in [0, 1], or None where there was no classifier.
     """
     figure = Figure(figsize=(9, 3.6), layout="constrained")
-    loss_ax, judge_ax = figure.subplots(1, 2)
+    loss_ax, share_ax = figure.subplots(1, 2)
     epochs = [row["epoch"] for row in history]
     for name, colour, style in (("discriminator", BLUE, "o-"), ("generator", ORANGE, "s--")):
         losses = [row[f"{name}_loss"] for row in history]
@@ -300,16 +302,13 @@ def duel(history):
     top = max(losses, default=1)
     loss_ax.set(title="Loss", xlabel="epoch", ylabel="cross-entropy (nats)", ylim=(0, 1.1 * top))
     loss_ax.legend(frameon=False)
-    judged = [row for row in history if row["recognised"] is not None]
-    if judged:
-        shares = [100 * row["recognised"] for row in judged]
-        judge_ax.plot([row["epoch"] for row in judged], shares, "o-", color=RED, ms=4)
+    scored = [row for row in history if row["recognised"] is not None]
+    if scored:
+        shares = [100 * row["recognised"] for row in scored]
+        share_ax.plot([row["epoch"] for row in scored], shares, "o-", color=RED, ms=4)
     else:
-        judge_ax.text(0.5, 0.5, "nobody judged", ha="center", transform=judge_ax.transAxes)
-    judge_ax.set(title="Generated digits that the judge is sure of", xlabel="epoch")
-    judge_ax.set(ylabel="recognised (%)", ylim=(-2, 102), xlim=loss_ax.get_xlim())
-    for ax in (loss_ax, judge_ax):
-        ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-        ax.grid(alpha=0.3)
-        ax.spines[["top", "right"]].set_visible(False)
+        share_ax.text(0.5, 0.5, "no classifier given", ha="center", transform=share_ax.transAxes)
+    share_ax.set(title="Generated digits that the classifier is confident of", xlabel="epoch")
+    share_ax.set(ylabel="confident (%)", ylim=(-2, 102), xlim=loss_ax.get_xlim())
+    tidy(loss_ax, share_ax)
     return figure

@@ -1,4 +1,4 @@
-"""A trained network as a file: whole or not at all, and never another one than was saved.
+"""Checkpoints: a trained network as a file, whole or not at all, and never another than was saved.
 
     {name: array}, state ──save──> model.safetensors ──load──> {name: array}, state
 

@@ -1,8 +1,10 @@
-"""A digit recogniser in training: what decides its weights, and what of it is trusted when read.
+"""A digit classifier in training: its arrays, its scores, its figures, and how it is loaded again.
 
-model.safetensors ──load_recogniser──> tensors, state ──RecogniserRun.resume──> goes on
+model.safetensors ──load_classifier──> tensors, state ──ClassifierRun.resume──> goes on
+                  ──load_network──> a trained network
 """
 
+import dataclasses
 import re
 from pathlib import Path
 
@@ -11,35 +13,24 @@ import numpy as np
 from scratchnet import data
 from scratchnet.data import to_unit_interval
 from scratchnet.errors import CheckpointError, UsageError
+from scratchnet.evaluation.metrics import evaluate
 from scratchnet.training import checkpoint
-from scratchnet.training.config import MODELS
-from scratchnet.training.run import Run, check_data, is_state
-
-# Checkpoints from before there were these options mean:
-BEFORE_THEM = {"model": "mlp", "lr_decay": 1.0, "augment": False}
+from scratchnet.training.config import MODELS, TrainConfig
+from scratchnet.training.run import Run, check_data, load_state
 
 
-class RecogniserRun(Run):
-    """A network that learns to read digits, and its optimiser."""
+class ClassifierRun(Run):
+    """A network that learns to classify digits, and its optimiser."""
 
+    CONFIG = TrainConfig
+    NETWORK = "digit classifier"
     COMMAND = "scratchnet.train"
-    DECISIVE = (
-        "model",
-        "batch_size",
-        "lr",
-        "lr_decay",
-        "momentum",
-        "weight_decay",
-        "hidden",
-        "seed",
-        "val_size",
-        "augment",
-    )
-    INHERITED = ("epochs", "engine", "matmul", "threads")
-    HISTORY = ("epoch", "train_loss", "val_loss", "val_accuracy", "seconds", "images_per_second")
+    SCORES = ("train_loss", "val_loss", "val_accuracy")
 
-    def __init__(self, folder, network, optimiser, options, dataset):
-        super().__init__(folder, options, dataset)
+    def __init__(self, folder, config, dataset, train, validation, network, optimiser):
+        super().__init__(folder, config, dataset, len(train.labels))
+        self.train, self.validation = train, validation
+        self.x_val = to_unit_interval(validation.images)  # (V,784)
         self.network = network
         self.optimiser = optimiser
 
@@ -48,73 +39,63 @@ class RecogniserRun(Run):
         velocities = {f"velocity.{name}": v for name, v in self.optimiser.velocities}
         return dict(self.network.parameters()) | velocities
 
-    def end_epoch(self, progress, val_loss, val_accuracy):
-        """Print and save a finished epoch, as `close_epoch`; None for what was not measured."""
-        train_loss = progress.loss_sum / progress.n_images
+    def end_epoch(self, progress):
+        """Print and save a finished epoch, as `close_epoch`, with its scores on the validation."""
+        train_loss, val_loss, val_accuracy = progress.loss_sum / progress.n_images, None, None
         text = f"training loss {train_loss:.4f}"
-        if val_loss is not None:
+        if len(self.x_val):
+            labels = self.validation.labels
+            val_loss, val_accuracy, _ = evaluate(self.network, self.x_val, labels)
             text += f", validation loss {val_loss:.4f}, accuracy {val_accuracy:.2%}"
-        scores = {"train_loss": train_loss, "val_loss": val_loss, "val_accuracy": val_accuracy}
-        self.close_epoch(progress, scores, text)
+        self.close_epoch(progress, (train_loss, val_loss, val_accuracy), text)
 
-    def write_figures(self, train, probabilities, counts):
+    def write_figures(self, probabilities, counts):
         """Draw all figures, for the test images' probabilities (N, 10) and the counts (10, 10)."""
-        from scratchnet.evaluation import (
-            plots,  # matplotlib takes longer to import than an epoch's tenth
-        )
+        from scratchnet.evaluation import plots  # only here: importing matplotlib takes a while
 
-        test = self.dataset.test
-        (self.folder / "figures").mkdir(exist_ok=True)
-        first = self.network.parametric_layers[0].W
-        for name, figure in {
-            "samples": plots.samples(train.images, train.labels),
+        test, first = self.dataset.test, self.network.parametric_layers[0].W
+        figures = {
+            "samples": plots.samples(self.train.images, self.train.labels),
             "curves": plots.curves(self.history),
             "confusion": plots.confusion(counts),
             "mistakes": plots.mistakes(test.images, test.labels, probabilities),
-            **(self._cnn_figures(plots) if first.ndim == 4 else {"weights": plots.weights(first)}),
-        }.items():
-            plots.save(figure, self.folder / "figures" / f"{name}.png")
-
-    def _cnn_figures(self, plots):
-        image = self.dataset.test.images[0]  # (28,28)
-        maps = self.network.feature_maps(to_unit_interval(image[None]))
-        return {
-            "filters": plots.filters(self.network.parametric_layers[0].W),
-            "features": plots.feature_maps(image, maps),
         }
+        if first.ndim == 4:  # the kernels of a convolution
+            maps = self.network.feature_maps(to_unit_interval(test.images[:1]))
+            figures["filters"] = plots.filters(first)
+            figures["features"] = plots.feature_maps(test.images[0], maps)
+        else:
+            figures["weights"] = plots.weights(first)
+        for name, figure in figures.items():
+            plots.save(figure, self.folder.figures() / f"{name}.png")
 
 
-def split(dataset, options):
-    """Return (training, validation); a `val_size` of None is settled here.
+def hold_out_validation(dataset, config):
+    """Return (config, training, validation), with a `val_size` of None settled in the config.
 
     MNIST can spare one image in twelve, 5,000 in all; the sample, with its 4,000, only 100.
+    UsageError if no image is left to train on.
     """
-    if options.val_size is None:
-        options.val_size = 100 if dataset.name == "sample" else len(dataset.train.labels) // 12
+    if config.val_size is None:
+        size = 100 if dataset.name == "sample" else len(dataset.train.labels) // 12
+        config = dataclasses.replace(config, val_size=size)
     try:
-        train, validation = data.hold_out(dataset.train, options.val_size, options.seed)
+        return config, *data.hold_out(dataset.train, config.val_size, config.seed)
     except ValueError as error:
         raise UsageError(f"--val-size: {error}") from error
-    if options.dry_run:
-        options.epochs = 1
-        train = data.Split(train.images[: options.batch_size], train.labels[: options.batch_size])
-    return train, validation
 
 
-def load_recogniser(path):
-    """Return the (tensors, state) of a checkpoint that a `RecogniserRun` saved.
+def load_classifier(path):
+    """Return the (tensors, state) of a checkpoint that a `ClassifierRun` saved, as `load_state`.
 
     Raises:
-        CheckpointError: as `checkpoint.load`; it is no run's; or its weights are not those of the
-            network it names, for which no memory is taken then.
+        CheckpointError: as there; or its weights are not those of the network it names, for which
+            no memory is taken then.
     """
-    tensors, state = checkpoint.load(path)
-    if not _is_recogniser(state):
-        raise CheckpointError(f"{path} is no checkpoint of a digit recogniser")
-    state["config"] = config = BEFORE_THEM | state["config"]
+    tensors, state = load_state(path, ClassifierRun)
     convolutions = sum(bool(re.fullmatch(r"conv\d+\.W", name)) for name in tensors)
     n_in = None  # of the first dense layer: what those before it make of the pixels
-    for i, n_out in enumerate((*config["hidden"], 10), start=convolutions + 1):
+    for i, n_out in enumerate((*state["config"]["hidden"], 10), start=convolutions + 1):
         if (name := f"linear{i}.W") not in tensors:
             raise CheckpointError(f"{path} is of another network: {name} is missing")
         shape = tensors[name].shape
@@ -135,26 +116,12 @@ def load_network(name, dataset=None):
             given: the test images may be among those.
     """
     path = Path(name) / "model.safetensors" if Path(name).is_dir() else Path(name)
-    tensors, state = load_recogniser(path)
+    tensors, state = load_classifier(path)
     config = state["config"]
     if dataset:
-        check_data(path, config, dataset)
+        check_data(path, state["data"], dataset)
     # every weight drawn here is replaced
     network = MODELS[config["model"]](config["hidden"], rng=np.random.default_rng(0))
     weights = {name: array for name, array in tensors.items() if not name.startswith("velocity.")}
     checkpoint.restore(dict(network.parameters()), weights, path)
     return network
-
-
-def _is_recogniser(state):
-    """Whether the state of a checkpoint is what is saved here, as far as it is relied upon."""
-    if not isinstance(state.get("config"), dict):
-        return False
-    state = state | {"config": BEFORE_THEM | state["config"]}
-    hidden = state["config"].get("hidden")
-    return (
-        is_state(state, RecogniserRun)
-        and state["config"]["model"] in list(MODELS)
-        and isinstance(hidden, list)
-        and all(type(width) is int and width > 0 for width in hidden)
-    )

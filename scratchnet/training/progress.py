@@ -1,14 +1,16 @@
-"""What a run tells while it runs, and where it may be stopped: between two batches only."""
+"""Progress bar and stop: what a run tells while it runs, and how it stops between two batches."""
 
 import math
 import signal
 import sys
 import time
+from typing import ClassVar
 
 from tqdm import tqdm
 
 from scratchnet import signals
 from scratchnet.errors import NumericError, StoppedBetweenBatches
+from scratchnet.training.config import AMOUNT, NATURAL
 
 
 class GracefulStop:
@@ -48,6 +50,9 @@ class Progress:
         batch, loss_sum, seconds: where an interrupted epoch goes on.
     """
 
+    # What a checkpoint keeps of an epoch that is under way.
+    COUNTED: ClassVar = {"batch": NATURAL, "loss_sum": AMOUNT, "seconds": AMOUNT}
+
     def __init__(
         self, title, n_images, batch_size, log_interval, stop, *, batch=0, loss_sum=0.0, seconds=0.0
     ):
@@ -84,7 +89,7 @@ class Progress:
                 self.stop.honour()
 
     def record(self, loss, n_images):
-        """Count the mean loss of a batch of n_images; raise NumericError if it is not finite."""
+        """Count the mean loss of a batch of n_images; NumericError if it is not finite."""
         self.loss_sum += self.checked(loss) * n_images
         self.advance(n_images, f"{loss:.4f}")
 

@@ -1,4 +1,4 @@
-"""The trials of a search, shared by any number of processes: none lost, none done twice.
+"""A study of Optuna's, its trials shared by many processes: none lost, none done twice.
 
     RUNNING ──> COMPLETE or PRUNED           a worker asks, trains, tells
        └──> FAIL ──> WAITING ──> RUNNING     it died: another worker does its trial, once more
@@ -7,10 +7,10 @@ Optuna keeps the trials where every worker sees them, in a file or in a database
 one worker start each and only one finish it. How the others learn that a worker has died it leaves
 to heartbeats in a database, and for files to nobody. Here, for both alike, a trial that reports is
 alive: each worker notes on its own clock when the trials of the others last got on, and gives up
-one that has not for `patience` seconds. So no clocks are compared. A worker that was only asleep
-finds its trial given up, and its result is dropped.
+one that has not for `heartbeat_timeout` seconds. So no clocks are compared. A worker that was only
+asleep finds its trial given up, and its result is dropped.
 
-What the storages promise, and what of it `tests/test_tune.py` shows by killing a process:
+What the storages promise, and what of it tests/commands/test_tune.py shows by killing a process:
 
     a file               processes on one machine (shown) or with one shared folder, by a lock
                          beside the file; one killed while it holds the lock stops the others for
@@ -58,7 +58,7 @@ def open_study(storage, name):
             study_name=name,
             direction="maximize",
             load_if_exists=True,
-            # No trial is judged before its third epoch, nor by fewer than five others.
+            # No trial is pruned before its third epoch, nor compared with fewer than five others.
             pruner=optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=3),
         )
     except (ArgumentError, ValueError, TypeError, LookupError, AssertionError) as error:
@@ -77,7 +77,7 @@ def open_journal(path):
         with Path(path).open("rb") as file:
             if first_line := file.readline():
                 json.loads(first_line)["op_code"]  # raises what `open_study` knows
-    # The other lock of Optuna's, a symbolic link, is not recognised as old if the path is relative.
+    # The other lock of Optuna's, a symbolic link, does not count as old if the path is relative.
     lock = JournalFileOpenLock(path, grace_period=LOCK_SECONDS)
     return JournalStorage(JournalFileBackend(path, lock_obj=lock))
 
@@ -106,15 +106,15 @@ class Worker:
 
     Args:
         study: from `open_study`, of this process alone.
-        patience: seconds after which another's trial is given up, if it reports nothing: far more
-            than an epoch takes.
+        heartbeat_timeout: seconds after which another's trial is given up, if it reports nothing:
+            far more than an epoch takes.
         seed: with the number of a trial, what the sampler draws it from.
     """
 
-    def __init__(self, study, goal, *, patience, seed):
+    def __init__(self, study, goal, *, heartbeat_timeout, seed):
         self.study = study
         self.goal = goal
-        self.patience = patience
+        self.heartbeat_timeout = heartbeat_timeout
         self.seed = seed
         self.last_seen = {}  # {number of a running trial: (reports, the time they were that many)}
 
@@ -140,7 +140,7 @@ class Worker:
             if sum(state in DONE for state in states) >= self.goal:
                 return
             if sum(state in STARTED for state in states) >= self.goal:
-                time.sleep(min(1, self.patience / 4))
+                time.sleep(min(1, self.heartbeat_timeout / 4))
                 continue
             trial = self.study.ask()
             try:
@@ -174,7 +174,7 @@ class Worker:
             for number, count in reports.items()
         }
         for number, (_, since) in self.last_seen.items():
-            if now - since >= self.patience and self.fail(number):
+            if now - since >= self.heartbeat_timeout and self.fail(number):
                 print(f"trial {number:3}  nothing heard of it")
 
     def fail(self, trial):

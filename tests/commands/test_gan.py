@@ -11,10 +11,10 @@ from PIL import Image
 
 from scratchnet import data
 from scratchnet.cli.options import cores
+from scratchnet.data.batches import draw_noise
 from scratchnet.kernels.adam import adam_update
 from scratchnet.nn.gan import GAN, Discriminator, Generator
 from scratchnet.training import checkpoint
-from scratchnet.training.gan_run import draw
 from tests.commands.test_train import interrupt
 from tests.conftest import run_module
 from tests.faults.catalogue import refused
@@ -26,8 +26,8 @@ OPTIONS += ("--discriminator-hidden", 16, 8)
 
 
 @pytest.fixture(scope="module")
-def options(reader):
-    return (*OPTIONS, "--judge", reader)
+def options(classifier_run):
+    return (*OPTIONS, "--judge", classifier_run)
 
 
 def train(folder, out, *options):
@@ -56,25 +56,27 @@ def left(folder):
 
 
 class TestARun:
-    def test_says_what_learns_from_what_and_who_judges(self, finished, reader):
+    def test_says_what_learns_from_what_and_which_classifier_evaluates(
+        self, finished, classifier_run
+    ):
         lines = finished[1].stdout.splitlines()
         assert lines[0].startswith("data    NOT MNIST: 572 images without their labels, from")
         assert "net     generator, float32, LeakyReLU between" in lines
         assert "        linear2   16 x 784 + 784     13,328 parameters" in lines
-        assert f"judge   {reader}: 784-32-10" in lines
+        assert f"metrics by the classifier {classifier_run}: 784-32-10" in lines
         assert any(line.startswith("kernel  simd (numba") for line in lines)
 
-    def test_tells_both_losses_and_the_judges_count_a_line_an_epoch(self, finished):
+    def test_tells_both_losses_and_the_confident_share_a_line_an_epoch(self, finished):
         for epoch in (1, 2, 3):
             (line,) = (
                 line
                 for line in finished[1].stdout.splitlines()
                 if line.startswith(f"Epoch [{epoch}/3]: loss D ")
             )
-            assert re.search(r"loss D \d.\d{4}, G \d\.\d{4}, recognised .*%, .* images/s$", line)
+            assert re.search(r"loss D \d.\d{4}, G \d\.\d{4}, confident .*%, .* images/s$", line)
         assert "Epoch [1/3], Step [12/12], Loss: D 0." in finished[1].stdout
 
-    def test_leaves_a_picture_an_epoch_their_animation_and_the_verdicts(self, finished):
+    def test_leaves_a_picture_an_epoch_their_animation_and_the_metrics(self, finished):
         out = finished[0]
         pictures = sorted(path.name for path in (out / "digits").iterdir())
         assert pictures == [f"epoch-00{epoch}.png" for epoch in range(4)]
@@ -92,7 +94,7 @@ class TestARun:
 
     def test_the_pictures_show_the_same_noise(self, finished):
         tensors, _ = checkpoint.load(finished[0] / MODEL)
-        noise = draw((100, 8), 0, 0, 1)  # (100,8)
+        noise = draw_noise((100, 8), seed=0, epoch=0, batch=1)  # (100,8)
         generator = Generator(8, (16,), rng=np.random.default_rng(0))
         for name, array in generator.parameters():
             array[:] = tensors[f"generator.{name}"]
@@ -107,9 +109,12 @@ class TestARun:
         ours, theirs = (checkpoint.load(out / MODEL)[0] for out in (finished[0], tmp_path))
         assert all(ours[name].tobytes() == theirs[name].tobytes() for name in ours)
 
-    def test_without_a_judge_says_so_and_leaves_no_verdict(self, digits_folder, tmp_path):
+    def test_without_a_classifier_says_so_and_leaves_no_scores(self, digits_folder, tmp_path):
         shown = train(digits_folder, tmp_path, *OPTIONS, "--epochs", 1)
-        assert "judge   none; --judge RUN takes a run of scratchnet.train" in shown.stdout
+        assert (
+            "metrics none but the losses; --judge RUN takes a run of scratchnet.train"
+            in shown.stdout
+        )
         metrics = json.loads((tmp_path / "metrics.json").read_text())
         assert metrics.keys() == {"dataset", "train_seconds"}
 
@@ -186,11 +191,11 @@ class TestIsRefused:
         why = "the generated images are not finite"
         refused(5, why, "scratchnet.gan", *words, keeping=digits_folder)
 
-    def test_a_recognisers_checkpoint_with_4(self, small_run, digits_folder):
+    def test_a_classifiers_checkpoint_with_4(self, small_run, digits_folder):
         words = ("--resume", small_run / MODEL, "--data-dir", digits_folder)
         refused(4, "is no checkpoint of a GAN", "scratchnet.gan", *words, keeping=small_run)
 
-    def test_a_gan_where_a_recogniser_is_needed_with_4(self, finished, digits_folder):
+    def test_a_gan_where_a_classifier_is_needed_with_4(self, finished, digits_folder):
         words = "--judge", finished[0], "--data-dir", digits_folder
         refused(
             4,
@@ -200,14 +205,15 @@ class TestIsRefused:
             keeping=finished[0],
         )
 
-    def test_a_judge_that_was_trained_on_other_data_with_4(self, small_run):
+    def test_a_classifier_that_was_trained_on_other_data_with_4(self, small_run):
         words = ("--judge", small_run, "--dataset", "sample")
         refused(4, "was trained on other data", "scratchnet.gan", *words, keeping=small_run)
 
     @pytest.mark.parametrize(
         ("change", "words"),
         [
-            ({"hidden": [10**12]}, "generator.linear1.W is (8, 16), (8, 1000000000000)"),
+            ({"hidden": [10**6]}, "generator.linear1.W is (8, 16), (8, 1000000)"),
+            ({"hidden": [10**12]}, "its hidden: 1000000000000 must be from 1 to 1000000"),
             ({"discriminator_hidden": []}, "discriminator.linear1.W is (784, 16), (784, 1)"),
             ({"hidden": 16}, "is no checkpoint of a GAN"),
             ({"noise": True}, "is no checkpoint of a GAN"),
@@ -234,12 +240,12 @@ def test_after_a_few_epochs_the_mean_of_the_fakes_is_near_that_of_the_digits(sam
     real = data.to_unit_interval(sample.train.images) * 2 - 1  # (4000,784)
 
     def off():
-        fakes = pair.generator.forward(draw((500, 16), 0, 0, 1))  # (500,784)
+        fakes = pair.generator.forward(draw_noise((500, 16), seed=0, epoch=0, batch=1))  # (500,784)
         return np.abs(fakes.mean(axis=0) - real.mean(axis=0)).mean()
 
     before, labels = off(), sample.train.labels
     for epoch in (1, 2, 3, 4):
         for x, _ in data.batches(real, labels, 50, seed=0, epoch=epoch):
-            pair.discriminator_step(x, draw((len(x), 16), 0, epoch, 1))
-            pair.generator_step(draw((len(x), 16), 0, epoch, 2))
+            pair.discriminator_step(x, draw_noise((len(x), 16), seed=0, epoch=epoch, batch=1))
+            pair.generator_step(draw_noise((len(x), 16), seed=0, epoch=epoch, batch=2))
     assert off() < before / 3

@@ -32,7 +32,7 @@ def network(model):
     return load_network(model)
 
 
-def read(network, images):
+def predict(network, images):
     return network.forward(to_unit_interval(np.stack(images))).argmax(axis=1)
 
 
@@ -115,29 +115,29 @@ RESAMPLED = {
 
 @pytest.fixture(scope="module")
 def clear_digits(sample, network):
-    """Some 200 test digits that the network reads with more than 95 % certainty."""
+    """Some 200 test digits that the network predicts with more than 95 % confidence."""
     images = sample.test.images[::4]
     p = softmax(network.forward(to_unit_interval(images)))
     return images[p.max(axis=1) > 0.95]
 
 
 @pytest.mark.parametrize("export", LOSSLESS)
-def test_digits_exported_without_loss_are_read_as_their_originals_are(sample, network, export):
+def test_digits_exported_without_loss_are_predicted_as_their_originals_are(sample, network, export):
     originals = sample.test.images[::4]
     prepared = [
         digit_image.prepare(LOSSLESS[export](Image.fromarray(image))) for image in originals
     ]
-    assert (read(network, prepared) == read(network, originals)).all()
+    assert (predict(network, prepared) == predict(network, originals)).all()
 
 
 @pytest.mark.parametrize("export", RESAMPLED)
-def test_clear_digits_of_any_size_and_colour_are_read_as_their_originals_are(
+def test_clear_digits_of_any_size_and_colour_are_predicted_as_their_originals_are(
     clear_digits, network, export
 ):
     prepared = [
         digit_image.prepare(RESAMPLED[export](Image.fromarray(image))) for image in clear_digits
     ]
-    assert (read(network, prepared) == read(network, clear_digits)).mean() >= 0.98
+    assert (predict(network, prepared) == predict(network, clear_digits)).mean() >= 0.98
 
 
 def test_an_image_of_mnist_comes_out_bit_for_bit_as_it_went_in(sample):

@@ -10,6 +10,7 @@ from scratchnet import data
 from scratchnet.data.corruptions import CORRUPTIONS, corrupt
 from scratchnet.training.classifier_run import load_network
 from tests.conftest import rows_of, run_module
+from tests.faults.catalogue import assert_one_line
 
 ALL = [("clean", 0)] + [(name, s) for name, d in CORRUPTIONS.items() for s in d.strengths]
 
@@ -97,36 +98,30 @@ def test_the_same_seed_leaves_the_same_files_and_another_seed_other_ones(
 
 
 class TestAMistake:
-    @staticmethod
-    def assert_refused(shown, code, words):
-        assert shown.returncode == code, shown.stderr
-        assert len(shown.stderr.splitlines()) == 1, shown.stderr
-        assert words in shown.stderr
-
     def test_in_the_model_is_4(self, runs, digits_folder, tmp_path):
         shown = measure(digits_folder, tmp_path / "out", tmp_path)
-        self.assert_refused(shown, 4, f"{tmp_path}/model.safetensors does not exist")
+        assert_one_line(shown, 4, f"{tmp_path}/model.safetensors does not exist")
         (tmp_path / "damaged").write_bytes((runs[0] / "model.safetensors").read_bytes()[:-1])
         shown = measure(digits_folder, tmp_path / "out", runs[0], tmp_path / "damaged")
-        self.assert_refused(shown, 4, "damaged")
+        assert_one_line(shown, 4, "damaged")
         assert not (tmp_path / "out").exists()
 
     def test_in_the_data_is_3(self, runs, tmp_path):
-        self.assert_refused(measure(tmp_path / "nowhere", tmp_path, *runs), 3, "nowhere")
+        assert_one_line(measure(tmp_path / "nowhere", tmp_path, *runs), 3, "nowhere")
 
     def test_of_a_model_that_learned_from_other_data_is_4(self, runs, tmp_path):
         shown = run_module(
             *("scratchnet.robustness", "--dataset", "sample", "--model", runs[0]),
             *("--out", tmp_path / "out"),
         )
-        self.assert_refused(shown, 4, "other data")
+        assert_one_line(shown, 4, "other data")
 
     def test_in_the_options_is_2(self, digits_folder, runs, tmp_path):
-        self.assert_refused(run_module("scratchnet.robustness"), 2, "--model")
+        assert_one_line(run_module("scratchnet.robustness"), 2, "--model")
         shown = measure(digits_folder, tmp_path, runs[0], "--seed", -1)
-        self.assert_refused(shown, 2, "--seed")
+        assert_one_line(shown, 2, "--seed")
 
     def test_in_the_place_for_the_files_is_6(self, runs, digits_folder, tmp_path):
         (tmp_path / "file").write_text("mine")
-        self.assert_refused(measure(digits_folder, tmp_path / "file", *runs), 6, "file")
+        assert_one_line(measure(digits_folder, tmp_path / "file", *runs), 6, "file")
         assert (tmp_path / "file").read_text() == "mine"

@@ -1,4 +1,4 @@
-"""The commands with the convolutional network: trained, stopped, resumed, read from."""
+"""The commands with the convolutional network: trained, stopped, resumed, predicted with."""
 
 import json
 import signal
@@ -44,7 +44,7 @@ def test_a_run_that_is_stopped_and_resumed_ends_with_the_same_bits(
     assert_same_weights(tmp_path, finished[0])
 
 
-def test_a_digit_is_read_as_by_the_network_that_was_trained(finished, sample, tmp_path):
+def test_a_digit_is_predicted_as_by_the_network_that_was_trained(finished, sample, tmp_path):
     Image.fromarray(sample.test.images[0]).save(tmp_path / "digit.png")
     model = finished[0] / "model.safetensors"
     shown = run_module("scratchnet.predict", tmp_path / "digit.png", "--model", model, "--json")

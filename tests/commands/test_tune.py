@@ -1,6 +1,5 @@
 """The search for better options: repeatable, blind to the test images, safe from dying workers."""
 
-import argparse
 import dataclasses
 import json
 import re
@@ -16,11 +15,13 @@ from PIL import Image
 
 from scratchnet import data, tune
 from scratchnet.errors import NumericError
-from scratchnet.training import study
-from scratchnet.training.classifier_run import RecogniserRun
-from scratchnet.training.run import read_history
+from scratchnet.training import search, study
+from scratchnet.training.classifier_run import ClassifierRun
+from scratchnet.training.config import TuneConfig
+from scratchnet.training.run_folder import read_history
 from scratchnet.training.study import DONE, Worker, open_study
 from tests.conftest import ROOT, rows_of, run_module
+from tests.faults.catalogue import assert_one_line
 
 FAIL, RUNNING = optuna.trial.TrialState.FAIL, optuna.trial.TrialState.RUNNING
 STORAGES = pytest.mark.parametrize("storage", ["study.journal", "sqlite:///{}/study.db"])
@@ -85,7 +86,7 @@ class TestASearch:
         complete = [row for row in table(searched[0]) if row["state"] == "complete"]
         found = max(float(row["validation_accuracy"]) for row in complete)
         assert (
-            read_history(tmp_path / "history.csv", RecogniserRun.HISTORY)[-1]["val_accuracy"]
+            read_history(tmp_path / "history.csv", ClassifierRun.SCORES)[-1]["val_accuracy"]
             == found
         )
         options = json.loads((tmp_path / "config.json").read_text())["options"]
@@ -115,9 +116,9 @@ class TestWorkersOfOneStudy:
     """Workers here are objects of one process, each with its own connection to the storage."""
 
     @staticmethod
-    def worker(storage, folder, goal, patience=100):
+    def worker(storage, folder, goal, heartbeat_timeout=100):
         study = open_study(placed(storage, folder), "test")
-        return Worker(study, goal, patience=patience, seed=0)
+        return Worker(study, goal, heartbeat_timeout=heartbeat_timeout, seed=0)
 
     @staticmethod
     def objective(trial):
@@ -138,7 +139,7 @@ class TestWorkersOfOneStudy:
         assert two.is_surplus(second)
 
     def test_take_over_the_trial_of_one_that_died(self, storage, tmp_path):
-        dead, heir = (self.worker(storage, tmp_path, 2, patience=0.3) for _ in range(2))
+        dead, heir = (self.worker(storage, tmp_path, 2, heartbeat_timeout=0.3) for _ in range(2))
         lost = next(dead.claims())
         self.objective(lost)
         done = list(heir.work(self.objective))
@@ -150,7 +151,7 @@ class TestWorkersOfOneStudy:
 
     @pytest.mark.parametrize("reports", [True, False], ids=["reporting", "silent"])
     def test_drop_the_result_of_one_that_only_slept(self, storage, tmp_path, reports):
-        sleeper, heir = (self.worker(storage, tmp_path, 1, patience=0.3) for _ in range(2))
+        sleeper, heir = (self.worker(storage, tmp_path, 1, heartbeat_timeout=0.3) for _ in range(2))
 
         def sleep(trial):
             self.objective(trial)
@@ -204,7 +205,7 @@ class TestWorkersOfOneStudy:
         assert (bad.state, len(bad.intermediate_values)) == (optuna.trial.TrialState.PRUNED, 3)
 
     def test_leave_one_alone_that_reports(self, storage, tmp_path):
-        busy, other = (self.worker(storage, tmp_path, 1, patience=1) for _ in range(2))
+        busy, other = (self.worker(storage, tmp_path, 1, heartbeat_timeout=1) for _ in range(2))
         trial = next(busy.claims())
         for step in range(12):
             trial.report(0.1, step)
@@ -218,13 +219,13 @@ def test_a_lock_that_a_dead_process_left_is_broken(tmp_path, monkeypatch):
     monkeypatch.setattr(study, "LOCK_SECONDS", 3)
     open_study("study.journal", "test")
     (tmp_path / "study.journal.lock").touch()
-    worker = Worker(open_study("study.journal", "test"), 1, patience=100, seed=0)
+    worker = Worker(open_study("study.journal", "test"), 1, heartbeat_timeout=100, seed=0)
     assert len(list(worker.work(lambda trial: trial.suggest_float("x", 0, 1)))) == 1
 
 
 def start(folder, storage, out):
     """Start a process of a search whose trials take about a second."""
-    options = ("--trials", 8, "--epochs", 60, "--jobs", 1, "--patience", 8)
+    options = ("--trials", 8, "--epochs", 60, "--jobs", 1, "--heartbeat-timeout", 8)
     command = [sys.executable, "-m", "scratchnet.tune", "--data-dir", folder, *options]
     command += ["--storage", storage, "--out", out]
     return subprocess.Popen(
@@ -236,8 +237,8 @@ def start(folder, storage, out):
 @STORAGES
 def test_a_killed_process_costs_no_trial_and_doubles_none(digits_folder, tmp_path, storage):
     storage = placed(storage, tmp_path)
-    options = argparse.Namespace(val_size=47, epochs=60, seed=0)
-    study = open_study(storage, tune.study_name(data.load("auto", digits_folder), options))
+    config = TuneConfig(val_size=47, epochs=60)
+    study = open_study(storage, search.study_name(data.load("auto", digits_folder), config))
     processes = [start(digits_folder, storage, tmp_path / str(i)) for i in range(3)]
     victim, lost = processes[0], []
     while not lost:
@@ -267,17 +268,12 @@ def test_a_killed_process_costs_no_trial_and_doubles_none(digits_folder, tmp_pat
 
 
 class TestAMistake:
-    @staticmethod
-    def assert_refused(shown, code, words):
-        assert shown.returncode == code, shown.stderr
-        assert len(shown.stderr.splitlines()) == 1, shown.stderr
-        assert words in shown.stderr
-
     @pytest.mark.parametrize(
         ("options", "code", "words"),
         [
             (["--trials", 0], 2, "--trials"),
             (["--jobs", 0], 2, "--jobs"),
+            (["--patience", 0], 2, "--heartbeat-timeout/--patience: 0 must be"),
             (["--val-size", 0], 2, "--val-size"),
             (["--storage", "nosuch://user:secret@host/db"], 2, "nosuch://..."),
             (["--storage", "postgresql://user:secret@127.0.0.1:1/db"], 6, "postgresql://..."),
@@ -294,7 +290,7 @@ class TestAMistake:
             *("scratchnet.tune", "--data-dir", digits_folder, "--out", tmp_path / "out", *options),
             *() if "--trials" in options else ("--trials", 1),
         )
-        self.assert_refused(shown, code, words)
+        assert_one_line(shown, code, words)
         assert "secret" not in shown.stderr
         assert (tmp_path / "text").read_text() == "mine\n"
 
@@ -307,7 +303,7 @@ class TestAMistake:
         found = data.load("auto", digits_folder)
         monkeypatch.setattr(data, "load", lambda *_: found)
         drawn = {"lr": 1e30, "lr_decay": 1, "momentum": 0, "weight_decay": 0, "batch_size": 32}
-        monkeypatch.setattr(tune, "draw", lambda trial: drawn | {"hidden": [8]})
+        monkeypatch.setattr(search, "suggest", lambda trial: drawn | {"hidden": [8]})
         with pytest.raises(NumericError, match="no trial came to its end"):
             tune.main(["--out", str(tmp_path), *map(str, SMALL)])
         assert {row["state"] for row in table(tmp_path)} == {"pruned"}

@@ -1,10 +1,10 @@
-"""The judge of generated digits: what it counts, and that its distance is the one of the paper."""
+"""GAN metrics: what the classifier counts, and that the distance is the one of the paper."""
 
 import numpy as np
 import pytest
 from scipy import linalg
 
-from scratchnet.evaluation.gan_metrics import Judge, frechet_distance
+from scratchnet.evaluation.gan_metrics import GANMetrics, frechet_distance
 from scratchnet.training.classifier_run import load_network
 
 
@@ -28,35 +28,35 @@ def test_a_shift_by_three_is_a_distance_of_nine_also_with_dead_features():
 
 
 @pytest.fixture(scope="module")
-def judge(reader, sample):
-    return Judge(load_network(reader), sample.test.images)
+def metrics(classifier_run, sample):
+    return GANMetrics(load_network(classifier_run), sample.test.images)
 
 
-def test_digits_are_counted_that_it_is_sure_of_by_what_it_takes_them_for(judge, sample):
-    verdict = judge(sample.test.images)
-    assert 0.05 < verdict.recognised < 0.95
-    assert sum(verdict.digits) == pytest.approx(verdict.recognised)
-    assert judge.recognised(sample.test.images) == verdict.recognised
+def test_digits_are_counted_that_it_is_confident_of_by_its_prediction(metrics, sample):
+    score = metrics(sample.test.images)
+    assert 0.05 < score.confident < 0.95
+    assert sum(score.digits) == pytest.approx(score.confident)
+    assert metrics.confident_share(sample.test.images) == score.confident
     p = []
     for image in sample.test.images[:2000]:  # one by one, by the book
-        z = judge.network.forward(image.reshape(1, 784).astype(np.float32) / 255)[0]
+        z = metrics.network.forward(image.reshape(1, 784).astype(np.float32) / 255)[0]
         p.append(np.exp(z - z.max()) / np.exp(z - z.max()).sum())
-    sure = [probabilities.argmax() for probabilities in p if probabilities.max() > 0.9]
-    assert verdict.digits == [sure.count(digit) / len(p) for digit in range(10)]
+    confident = [probabilities.argmax() for probabilities in p if probabilities.max() > 0.9]
+    assert score.digits == [confident.count(digit) / len(p) for digit in range(10)]
 
 
 def test_real_digits_are_nearer_than_corrupted_ones_and_one_digit_again_and_again_is_far(
-    judge, sample
+    metrics, sample
 ):
-    same, other = judge(sample.test.images), judge(sample.train.images)
-    once = judge(np.repeat(sample.test.images[:1], 1000, axis=0))
+    same, other = metrics(sample.test.images), metrics(sample.train.images)
+    once = metrics(np.repeat(sample.test.images[:1], 1000, axis=0))
     noise = np.random.default_rng(0).integers(0, 256, (1000, 28, 28), np.uint8)
     assert same.distance == pytest.approx(0, abs=1e-4)
-    assert same.distance < other.distance < min(once.distance, judge(noise).distance)
+    assert same.distance < other.distance < min(once.distance, metrics(noise).distance)
 
 
-def test_one_real_image_is_refused_and_one_feature_is_enough(judge, sample):
+def test_one_real_image_is_refused_and_one_feature_is_enough(metrics, sample):
     with pytest.raises(ValueError, match="two real images"):
-        Judge(judge.network, sample.test.images[:1])
+        GANMetrics(metrics.network, sample.test.images[:1])
     a, b = np.random.default_rng(0).standard_normal((2, 100, 1))
     assert frechet_distance(a, b) > 0

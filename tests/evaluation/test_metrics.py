@@ -15,8 +15,8 @@ def test_the_matrix_counts_every_pair_in_the_row_of_the_true_digit(drawn):
     labels, predicted = np.array(drawn).T
     counts = confusion_matrix(predicted, labels)
     for true in range(10):
-        for read in range(10):
-            assert counts[true, read] == drawn.count((true, read))
+        for prediction in range(10):
+            assert counts[true, prediction] == drawn.count((true, prediction))
 
 
 @given(pairs)

@@ -90,12 +90,12 @@ def test_mistakes_shows_the_most_confident_first_with_both_digits(sample):
     probabilities = np.full((4, 10), 0.01)
     probabilities[0, 3] = 0.91  # right
     probabilities[1, 4] = 0.60  # wrong
-    probabilities[2, 5] = 0.80  # wrong and surer
+    probabilities[2, 5] = 0.80  # wrong and more confident
     probabilities[3, 6] = 0.70
     labels = np.array([3, 1, 2, 6])
     figure = plots.mistakes(sample.test.images[:4], labels, probabilities)
     titles = [title for title in texts(figure) if title]
-    assert [title.split("\n")[0] for title in titles] == ["is 2, read 5", "is 1, read 4"]
+    assert [title.split("\n")[0] for title in titles] == ["is 2, predicted 5", "is 1, predicted 4"]
     assert "80.0%" in titles[0]
     assert (figure.axes[0].images[0].get_array() == sample.test.images[2]).all()
     drawn(figure)

@@ -90,25 +90,61 @@ CONTENTS = {
     ),
     "a network of a petabyte": (
         lambda tensors, state: state["config"].update(hidden=[10**12]),
-        "linear1.W is (784, 8)",
+        "its hidden: 1000000000000 must be from 1 to 1000000",
     ),
     "an unknown kind of network": (
         lambda tensors, state: state["config"].update(model="rnn"),
-        "no checkpoint of a digit recogniser",
+        "no checkpoint of a digit classifier",
     ),
     "an epoch that is no number": (
         lambda tensors, state: state.update(epoch="2"),
-        "no checkpoint of a digit recogniser",
+        "no checkpoint of a digit classifier",
     ),
     "half an epoch under way": (
         lambda tensors, state: state.update(under_way={}),
-        "no checkpoint of a digit recogniser",
+        "no checkpoint of a digit classifier",
+    ),
+    "seconds that are no number": (
+        lambda tensors, state: state["under_way"].update(seconds=float("nan")),
+        "its seconds: nan must be a finite number",
     ),
     "a width for a list of widths": (
         lambda tensors, state: state["config"].update(hidden=8),
-        "no checkpoint of a digit recogniser",
+        "no checkpoint of a digit classifier",
     ),
-    "no run's": (lambda tensors, state: state.clear(), "no checkpoint of a digit recogniser"),
+    "a list for a learning rate": (
+        lambda tensors, state: state["config"].update(lr=[0.1]),
+        "no checkpoint of a digit classifier: its lr: invalid number value: [0.1]",
+    ),
+    "a batch of no image": (
+        lambda tensors, state: state["config"].update(batch_size=0),
+        "its batch_size: 0 must be at least 1",
+    ),
+    "a batch of two and a half images": (
+        lambda tensors, state: state["config"].update(batch_size=2.5),
+        "its batch_size: invalid whole number value: 2.5",
+    ),
+    "a million threads": (
+        lambda tensors, state: state["config"].update(threads=1_000_000),
+        "its threads: 1000000 must be from 1 to",
+    ),
+    "a yes for true": (
+        lambda tensors, state: state["config"].update(augment="yes"),
+        "its augment: invalid value, neither true nor false: 'yes'",
+    ),
+    "a kernel of no rung": (
+        lambda tensors, state: state["config"].update(matmul=None),
+        "its matmul: invalid choice: None",
+    ),
+    "no seed": (
+        lambda tensors, state: state["config"].pop("seed"),
+        "its seed is missing",
+    ),
+    "data without a name": (
+        lambda tensors, state: state["config"].update(data={"sha256": {}}),
+        "it has no 'name'",
+    ),
+    "no run's": (lambda tensors, state: state.clear(), "no checkpoint of a digit classifier"),
     "without a config": (lambda tensors, state: state["config"].clear(), "no checkpoint of a"),
 }
 

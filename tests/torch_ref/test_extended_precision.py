@@ -7,8 +7,8 @@ import torch
 
 from scratchnet import MLP, SGD, softmax_cross_entropy
 from scratchnet.checking.trace import state, trace_scratchnet
-from scratchnet.gan import DEFAULTS
 from scratchnet.nn.losses import binary_cross_entropy
+from scratchnet.training.config import GANConfig
 from torch_ref import model
 from torch_ref.lockstep import extended_precision, gan, trace
 
@@ -91,7 +91,7 @@ def test_the_extended_precision_reference_is_right_to_nineteen_digits():
 def test_the_extended_precision_reference_follows_adam_and_moves_what_it_moves():
     pair = gan.begin([6], 0.01, rng=rng(), dtype=np.float64).ours
     setting = pair.combined, pair.generator_adam, binary_cross_entropy
-    noise, targets = rng(1).standard_normal((8, DEFAULTS["noise"])), np.ones((8, 1))  # (8,Z), (8,1)
+    noise, targets = rng(1).standard_normal((8, GANConfig().noise)), np.ones((8, 1))  # (8,Z), (8,1)
     trace_scratchnet(*setting, noise, targets)  # for a state other than the first
     before = state(pair.combined, pair.generator_adam)
 

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scratchnet import kernels
-from scratchnet.gan import DEFAULTS
 from scratchnet.nn.losses import binary_cross_entropy
 from scratchnet.nn.optim import Adam
+from scratchnet.training.config import GANConfig
 from tests.torch_ref.lockstep_steps import FLOATS, assert_excused, backwards_sum, failures
 from torch_ref.lockstep import gan, report
 
@@ -25,7 +25,7 @@ def test_every_tensor_of_both_steps_of_the_gan_is_pytorchs_on_real_batches(
     digits, pictures, dtype, matmul
 ):
     drawn = {"rng": np.random.default_rng(0), "dtype": dtype, "matmul": kernels.get(matmul)}
-    pair = gan.begin(gan.RECIPE["hidden"], gan.RECIPE["lr"], **drawn)
+    pair = gan.begin(GANConfig().hidden, GANConfig().lr, **drawn)
     summaries = {side: report.Summary() for side in (pair.discriminator, pair.generator)}
     for taken in islice(gan.walk(pair, digits, pictures, 64, seed=0, dtype=dtype), 20):
         summaries[taken.lockstep].add(taken)
@@ -59,7 +59,7 @@ def test_any_gan_takes_steps_like_pytorchs_with_extreme_logits_and_saturated_lay
 
     for _ in range(2):
         real = rng.uniform(-1, 1, (n_images, 784)).astype(dtype)  # (B,784)
-        noise = rng.standard_normal((2, n_images, DEFAULTS["noise"])).astype(dtype)  # (2,B,Z)
+        noise = rng.standard_normal((2, n_images, GANConfig().noise)).astype(dtype)  # (2,B,Z)
         assert not failures(pair.discriminator_step(real, torch.from_numpy(real), noise[0]))
         assert not failures(pair.generator_step(noise[1]))
 
@@ -71,7 +71,7 @@ def leaky_edge(dtype, matmul=np.matmul):
     first = pair.ours.discriminator.parametric_layers[0]
     first.b[:] = -(real @ first.W)[0]  # (300,)
     first.b += (rng.standard_normal(300) * np.finfo(dtype).eps / 2).astype(dtype)
-    noise = rng.standard_normal((1, DEFAULTS["noise"])).astype(dtype)  # (1,Z)
+    noise = rng.standard_normal((1, GANConfig().noise)).astype(dtype)  # (1,Z)
     return pair.discriminator_step(real, torch.from_numpy(real), noise)
 
 
@@ -105,7 +105,7 @@ def test_a_gan_that_does_otherwise_than_pytorchs_fails(name):
     other, rng = small_gan("float64").ours, np.random.default_rng(0)
     spoil(other)
     pair = gan.GANLockstep(other, binary_cross_entropy)
-    real, noise = rng.uniform(-1, 1, (5, 784)), rng.standard_normal((5, DEFAULTS["noise"]))
+    real, noise = rng.uniform(-1, 1, (5, 784)), rng.standard_normal((5, GANConfig().noise))
 
     wrong = failures(pair.discriminator_step(real, torch.from_numpy(real), noise))
     wrong += failures(pair.generator_step(noise))

@@ -7,6 +7,7 @@ What a step is stands in `step`, the criteria in `scratchnet.checking.comparison
 of a GAN take turns, as `gan` tells. Here they walk through batches of real digits.
 """
 
+import argparse
 import sys
 from itertools import islice
 from pathlib import Path
@@ -17,27 +18,25 @@ from tqdm import tqdm
 
 import scratchnet
 from scratchnet.cli import entry
-from scratchnet.cli.options import Parser, kernel, real_number, whole_number
+from scratchnet.cli.options import Parser, add_options, kernel, whole_number
 from scratchnet.errors import NumericError, UsageError
-from scratchnet.training.config import MODELS, RECIPES
+from scratchnet.training.config import MODELS, GANConfig, TrainConfig
 from torch_ref import data
 from torch_ref.lockstep import gan, report
 from torch_ref.lockstep.step import Lockstep, walk
 
+# The options that mean what they mean to the training commands, and have their defaults.
+TRAINING = ["batch_size", "lr", "momentum", "weight_decay", "hidden", "seed", "dataset", "data_dir"]
+
 
 def main(argv=None):
     """Run the command; exit code 1 if a criterion fails."""
-    options = parser().parse_args(argv)
+    options = parse(argv)
     if options.free_run and not Path(options.free_run).resolve().parent.is_dir():
         raise UsageError(f"--free-run: there is no folder for {options.free_run}")
     if options.model == "gan" and (options.momentum or options.weight_decay or options.free_run):
         raise UsageError("--momentum, --weight-decay and --free-run are not for --model gan")
     train, _, found = data.load(options.dataset, options.data_dir)
-    recipe = {"batch_size": 32} | (RECIPES | {"gan": gan.RECIPE})[options.model]
-    vars(options).update(
-        {name: default for name, default in recipe.items() if name in options}
-        | {name: value for name, value in vars(options).items() if value is not None}
-    )
     start = begin_gan if options.model == "gan" else begin_walk
     heading, steps, taken_a_batch = start(options, found, train)
     print(heading)
@@ -92,22 +91,15 @@ def _layer_args(options):
     }
 
 
-def parser():
-    """The options; they mean what they mean to the training commands, and have their defaults."""
+def parse(argv):
+    """Return the options of the command line, with the defaults of the training commands."""
     p = Parser("python -m torch_ref.lockstep", description=__doc__.split("\n")[0])
-    size, amount = whole_number(1), real_number(0)
     p.add_argument("--model", choices=[*MODELS, "gan"], default="mlp")
-    p.add_argument("--steps", type=size, default=100, help="batches to walk (%(default)s)")
+    steps = {"default": 100, "help": "batches to walk (%(default)s)"}
+    p.add_argument("--steps", **steps, **whole_number(1).arguments)
     p.add_argument("--dtype", choices=["float32", "float64"], default="float64")
     p.add_argument("--matmul", default="numpy", metavar="NAME", help="the kernel of our side")
-    p.add_argument("--hidden", type=size, nargs="*", metavar="WIDTH")
-    p.add_argument("--batch-size", type=size)
-    p.add_argument("--lr", type=real_number(0, exclusive=True))
-    p.add_argument("--momentum", type=amount)
-    p.add_argument("--weight-decay", type=amount, default=0.0)
-    p.add_argument("--seed", type=whole_number(0), default=0)
-    p.add_argument("--dataset", choices=["auto", "mnist", "sample"], default="auto")
-    p.add_argument("--data-dir", metavar="FOLDER", help="where the four IDX files are")
+    add_options(p, TrainConfig, *TRAINING)
     p.add_argument(
         "--free-run",
         nargs="?",
@@ -115,7 +107,10 @@ def parser():
         metavar="PNG",
         help="also tell how the twin drifts off, and draw the curve (%(const)s)",
     )
-    return p
+    given = vars(p.parse_args(argv))
+    model = given["model"]
+    defaults = GANConfig() if model == "gan" else TrainConfig(model=model)
+    return argparse.Namespace(**{n: getattr(defaults, n, None) for n in TRAINING} | given)
 
 
 if __name__ == "__main__":

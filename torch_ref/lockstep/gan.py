@@ -19,18 +19,14 @@ from itertools import count
 import numpy as np
 import torch
 
-import scratchnet
 from scratchnet.checking.trace import watch
-from scratchnet.gan import DEFAULTS
+from scratchnet.data.batches import gan_batches, to_tanh_range
 from scratchnet.kernels.adam import adam_update
 from scratchnet.nn.gan import GAN, Discriminator, Generator
 from scratchnet.nn.losses import binary_cross_entropy
-from scratchnet.training.gan_run import draw
+from scratchnet.training.config import GANConfig
 from torch_ref import data, gan
 from torch_ref.lockstep.step import Lockstep
-
-# Where nothing else is asked for.
-RECIPE = {name: DEFAULTS[name] for name in ("hidden", "lr", "batch_size")}
 
 
 class GANLockstep:
@@ -88,9 +84,10 @@ def begin(hidden, lr, **layer_args):
         lr: of the generator.
         layer_args: rng, dtype and matmul, as for the networks.
     """
-    generator = Generator(DEFAULTS["noise"], hidden, **layer_args)
+    defaults = GANConfig()
+    generator = Generator(defaults.noise, hidden, **layer_args)
     discriminator = Discriminator(hidden[::-1], **layer_args)
-    lrs = lr, DEFAULTS["discriminator_lr"]
+    lrs = lr, defaults.discriminator_lr
     return GANLockstep(
         GAN(generator, discriminator, *lrs, update=adam_update), binary_cross_entropy
     )
@@ -101,14 +98,13 @@ def walk(pair, found, train, batch_size, seed, dtype):
 
     The arguments are those of `torch_ref.lockstep.step.walk`.
     """
-    x = scratchnet.data.to_unit_interval(found.train.images, dtype)  # (N,784)
+    x = to_tanh_range(found.train.images, dtype)  # (N,784)
     torch_dtype = getattr(torch, np.dtype(dtype).name)
     numbers = len(pair.ours.generator.parametric_layers[0].W)
     for epoch in count(1):
-        ours = scratchnet.data.batches(x, found.train.labels, batch_size, seed=seed, epoch=epoch)
+        ours = gan_batches(x, batch_size, numbers, seed=seed, epoch=epoch)
         theirs = data.batches(train, batch_size, seed=seed, epoch=epoch, dtype=torch_dtype)
-        pairs = zip(ours, theirs, strict=True)
-        for batch, ((real, _), (their_real, _)) in enumerate(pairs, start=1):
-            noise = draw((2, len(real), numbers), seed, epoch, batch).astype(dtype)  # (2,B,Z)
-            yield pair.discriminator_step(2 * real - 1, 2 * their_real - 1, noise[0])
+        for (real, noise), (their_real, _) in zip(ours, theirs, strict=True):
+            noise = noise.astype(dtype, copy=False)  # (2,B,Z)
+            yield pair.discriminator_step(real, 2 * their_real - 1, noise[0])
             yield pair.generator_step(noise[1])

@@ -1,0 +1,128 @@
+"""The folder of a run: what was done, how it went and what came of it.
+
+    config.json   history.csv   metrics.json   model.safetensors   figures/*
+
+Each file is replaced as a whole, so a run that is stopped at any moment leaves readable files.
+"""
+
+import contextlib
+import csv
+import dataclasses
+import errno
+import platform
+import tempfile
+import time
+from importlib.metadata import version
+from pathlib import Path
+
+import filelock
+
+from scratchnet import __version__
+from scratchnet.errors import CheckpointError, UsageError
+from scratchnet.files import write_csv, write_json
+from scratchnet.training import checkpoint
+
+LIBRARIES = ("numpy", "numba", "matplotlib", "mlxtend", "pooch", "safetensors")
+
+
+class RunFolder:
+    """A folder and the files that a run leaves in it; each method writes one, or raises OSError."""
+
+    def __init__(self, path):
+        self.path = path
+        self.model = path / "model.safetensors"
+
+    def __str__(self):
+        return str(self.path)
+
+    def write_config(self, config, dataset):
+        places = ("out", "resume", "config")  # a resumed run leaves the files of one never stopped
+        options = {n: value for n, value in dataclasses.asdict(config).items() if n not in places}
+        versions = {"python": platform.python_version(), "scratchnet": __version__}
+        versions |= {library: version(library) for library in LIBRARIES}
+        data = {"name": dataset.name, "origin": dataset.origin, "sha256": dataset.sha256}
+        content = {"options": options, "data": data, "versions": versions}
+        write_json(self.path / "config.json", content)
+
+    def write_history(self, history, scores):
+        """Write a row an epoch: its number, its scores by these names, its speed."""
+        names = columns(scores)
+        rows = [[row[name] for name in names] for row in history]
+        write_csv(self.path / "history.csv", names, rows)
+
+    def write_metrics(self, dataset, history, **scores):
+        seconds = round(sum(row["seconds"] for row in history), 3)
+        metrics = {"dataset": dataset.name, **scores, "train_seconds": seconds}
+        write_json(self.path / "metrics.json", metrics)
+
+    def write_model(self, arrays, state):
+        checkpoint.save(self.model, arrays, state)
+
+    def figures(self):
+        """Return the folder of the figures; it is made if it is not there."""
+        folder = self.path / "figures"
+        folder.mkdir(exist_ok=True)
+        return folder
+
+    def print_files(self):
+        """Print what the run has left."""
+        names = sorted(path.name for path in self.path.iterdir() if path.name[0] != ".")
+        print(f"files   {', '.join(names)} in {self}")
+
+
+@contextlib.contextmanager
+def open_run_folder(config):
+    """Make the `RunFolder` of a run, its own while it lasts; a dry run's is removed at the end.
+
+    Raises:
+        UsageError: it holds another run already.
+        OSError: it cannot be made or written, or another run is at work in it.
+    """
+    if config.dry_run:
+        with tempfile.TemporaryDirectory() as path:
+            yield RunFolder(Path(path))
+        return
+    beside = Path(config.resume).parent if config.resume else None
+    path = Path(config.out or beside or f"runs/{time.strftime('%Y-%m-%d-%H%M%S')}")
+    path.mkdir(parents=True, exist_ok=True)
+    folder = RunFolder(path)
+    try:
+        with filelock.FileLock(path / ".lock", timeout=0):
+            resumed = config.resume and Path(config.resume).resolve() == folder.model.resolve()
+            if folder.model.exists() and not resumed:
+                raise UsageError(f"{folder} holds a run; go on with --resume {folder.model}")
+            yield folder
+    except filelock.Timeout:
+        raise BlockingIOError(errno.EAGAIN, "in use by another run", str(folder)) from None
+
+
+def columns(scores):
+    """Return the columns of a history.csv with these scores of an epoch."""
+    return ("epoch", *scores, "seconds", "images_per_second")
+
+
+def read_history(path, scores):
+    """Return the rows of history.csv as `write_history` took them; none if there is no file.
+
+    Raises:
+        CheckpointError: it is no such file.
+    """
+    if not path.exists():
+        return []
+    whole = ("epoch", "images_per_second")
+    try:
+        with path.open(newline="") as file:
+            rows = csv.DictReader(file)
+            if tuple(rows.fieldnames or ()) != columns(scores):
+                raise ValueError("another header")
+            return [
+                {
+                    name: None if row[name] == "" else (int if name in whole else float)(row[name])
+                    for name in columns(scores)
+                }
+                for row in rows
+            ]
+    except (KeyError, TypeError, ValueError, csv.Error) as error:
+        raise CheckpointError(
+            f"{path} is damaged; without it, the run goes on with a new history"
+        ) from error
