@@ -29,6 +29,11 @@ from scratchnet.data.mnist import (
 )
 from scratchnet.errors import DataError
 
+# As in an ordinary shell, with buffered streams and byte code written: PYTHONUNBUFFERED has hidden
+# an error once.
+for name in [name for name in os.environ if name.startswith("PYTHON") and name != "PYTHONPATH"]:
+    del os.environ[name]
+
 # A job that a script runs in the background ignores Ctrl-C; the runs under test shall not.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 

@@ -23,15 +23,20 @@ def run(command):
     try:
         signals.handle(stop)
         command()
+        sys.stdout.flush()
         signals.handle(signal.SIG_IGN)  # all is done and written
     except Stopped as stopped:
         _exit(128 + stopped.signum, stopped)
-    except BrokenPipeError:  # `| head` has seen enough; what Python still flushes goes nowhere
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # `| head` has seen enough
         sys.exit(128 + signal.SIGPIPE)
     except tuple(EXIT_CODES) as error:
         code = next(code for kind, code in EXIT_CODES.items() if isinstance(error, kind))
         _exit(code, describe(error))
+    finally:
+        try:
+            sys.stdout.flush()
+        except OSError:  # a full disk or a closed pipe: what Python flushes at exit goes nowhere
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def describe(error):
