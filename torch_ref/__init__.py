@@ -14,4 +14,14 @@ The criteria and the error bounds need no PyTorch: they are in `scratchnet.check
 `torch_ref` imports `scratchnet`, never the other way.
 """
 
-import scratchnet  # noqa: F401  before torch, for Ctrl-C during its long import
+import sys
+
+from scratchnet import signals  # before torch, for Ctrl-C during its long import
+
+try:
+    import torch  # noqa: F401
+except ModuleNotFoundError:
+    if not signals.in_command:
+        raise
+    print('PyTorch is not installed: pip install -e ".[test]" brings it', file=sys.stderr)
+    sys.exit(6)
