@@ -43,7 +43,7 @@ def trained(name, split, batch_size, lr=0.1):
     return train_epoch(order_of(1, len(split.labels)))
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.filterwarnings("ignore:.torch.jit.script:DeprecationWarning")  # torch.compile's own
 @pytest.mark.parametrize("name", CONTENDERS)
 def test_an_epoch_of_every_contender_ends_at_the_weights_of_bare_numpy(name, sample):
@@ -114,7 +114,7 @@ def test_the_interval_of_a_ratio_holds_the_ratio():
     assert tuple(race_report.interval(slow, slow)) == (1, 1)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_the_quick_race_runs():
     done = run_module("benchmarks", "race", "--quick")
     assert done.returncode == 0, done.stderr

@@ -72,7 +72,7 @@ def test_every_picture_of_the_results_has_a_command_that_makes_it():
     assert found == drawn | copied | {"training/weights.gif"}
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_the_pictures_are_those_of_real_runs_and_what_they_measured_is_kept(monkeypatch, tmp_path):
     names = ("default", "free-run")
     monkeypatch.setattr(pictures, "RUNS", {name: pictures.RUNS[name] for name in names})

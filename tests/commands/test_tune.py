@@ -233,7 +233,7 @@ def start(folder, storage, out):
     )
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @STORAGES
 def test_a_killed_process_costs_no_trial_and_doubles_none(digits_folder, tmp_path, storage):
     storage = placed(storage, tmp_path)

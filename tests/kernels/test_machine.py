@@ -46,6 +46,7 @@ def warnings_in(output):
 
 if platform.machine() in ("x86_64", "AMD64"):
 
+    @pytest.mark.exhaustive
     @pytest.mark.parametrize("name", OTHER_PROCESSORS)
     def test_the_ladder_holds_the_bound_compiled_for_a_smaller_processor(name):
         features, size = OTHER_PROCESSORS[name]

@@ -66,7 +66,7 @@ def test_every_tensor_is_pytorchs_with_every_kernel_of_the_ladder(digits, pictur
     assert summary.steps == steps
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_a_free_running_float64_epoch_stays_within_1e_12_of_pytorchs(digits, pictures):
     steps = -(-len(pictures) // 32)
 
@@ -78,7 +78,7 @@ def test_a_free_running_float64_epoch_stays_within_1e_12_of_pytorchs(digits, pic
     assert 0 < off < 1e-12, f"{name} in step {number}"
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_float64_predictions_agree_on_every_test_image_after_training_apart(digits, pictures):
     x = scratchnet.data.to_unit_interval(digits.train.images, np.float64)  # (N,784)
     mlp = scratchnet.MLP((784, 128, 64, 10), rng=np.random.default_rng(0), dtype=np.float64)

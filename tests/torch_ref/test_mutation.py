@@ -21,7 +21,14 @@ from torch_ref.mutation.table import RESULTS
 ROOT = Path(__file__).parents[2]
 # The tests that notice most bugs in a second.
 QUICK = ("test_mnist.py", "test_network.py", "test_conv.py", "test_gan.py")
-by_name = pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.name)
+ONE_A_FILE = {(bug.model, bug.file): bug for bug in BUGS}.values()
+by_name = pytest.mark.parametrize(
+    "bug",
+    [
+        pytest.param(bug, id=bug.name, marks=() if bug in ONE_A_FILE else pytest.mark.exhaustive)
+        for bug in BUGS
+    ],
+)
 
 
 @by_name
@@ -90,7 +97,7 @@ def first_red_test(bug):
         )
         shutil.copytree(ROOT, tree, ignore=shutil.ignore_patterns(*hidden, "scratchnet"))
         plant(bug, tree)
-        options = ("-x", "-q", "--no-header", "--tb=no", "-p", "no:cacheprovider", "-m", "not slow")
+        options = ("-x", "-q", "--no-header", "--tb=no", "-p", "no:cacheprovider", "-n", "0")
         tests = sorted(tree.glob("tests/**/test_*.py"), key=lambda path: path.name not in QUICK)
         result = subprocess.run(
             [sys.executable, "-m", "pytest", *options, *tests],
@@ -109,7 +116,7 @@ def first_red_test(bug):
 
 
 # Every bug turns the other tests red; to run them all for each takes too long here.
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("file", ["nn/layers.py", "nn/conv.py", "nn/gan.py"])
 def test_the_other_tests_turn_red_when_a_bug_is_planted(file):
     assert first_red_test(next(bug for bug in BUGS if bug.file == file))
