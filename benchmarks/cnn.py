@@ -1,4 +1,4 @@
-"""The convolutional network beside the same in PyTorch: `python -m benchmarks cnn`.
+"""The convolutional network compared with the same in PyTorch: `python -m benchmarks cnn`.
 
 Epochs of both on one thread, in turn, in one process, from the same weights on the same batches;
 then the memory of a training run of ours, in a process of its own. cnn.json keeps every round, and

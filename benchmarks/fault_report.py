@@ -1,6 +1,7 @@
 """The counts of `python -m tests.faults` as a table."""
 
-MEMORY = "megabytes more at the peak"  # beside the outcomes, and no outcome
+MEMORY = "megabytes more at the peak"  # counted apart from the outcomes
+SHOWN = {"loaded as what it says now": "loaded with the altered content"}  # outcome -> its words
 
 
 def table(counts):
@@ -24,7 +25,7 @@ def table(counts):
         outcomes = {outcome: n for outcome, n in found.items() if outcome != MEMORY}
         lines.append(
             f"| {done} | {sum(outcomes.values()):,} | "
-            f"{', '.join(f'{n:,} {outcome}' for outcome, n in outcomes.items())} |"
+            f"{', '.join(f'{n:,} {SHOWN.get(name, name)}' for name, n in outcomes.items())} |"
         )
     if runs := counts.get("determinism"):
         most = max(found["distinct weights"] for found in runs.values())

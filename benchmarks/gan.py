@@ -1,4 +1,4 @@
-"""The GAN beside the same in PyTorch: `python -m benchmarks gan`.
+"""The GAN compared with the same in PyTorch: `python -m benchmarks gan`.
 
 Epochs of both on one thread, in turn, in one process, from the same weights on the same images and
 noise, which lie in memory; PyTorch's once with Adam as it comes, once with the fused one. gan.json

@@ -23,14 +23,13 @@ def ladder_table(results):
         square = _rate(products[SQUARE], name)
         rates = _giga(_rate(products[NETWORK], name)), _giga(square), f"{square / peak:.0%}"
         lines.append(f"| `{name}` | {_idea(name, results)} | {' | '.join(rates)} |")
-    bandwidths = (_giga(median(one["bandwidths"][name])) for name in ("memory", "cache"))
-    ceilings = (
-        "- Ceilings, measured beside it: {} GFLOP/s; {} GB/s from memory, {} from the L2 cache."
-    )
+    memory, cache = (_giga(median(one["bandwidths"][name])) for name in ("memory", "cache"))
     lines += [
         f"\nMedians on one core of an {results['environment']['processor']}, in float32. `sparse` "
         "is credited with the whole product, zeros too; the last column is of the square one.\n",
-        ceilings.format(_giga(peak), *bandwidths),
+        f"- Ceilings: {_giga(peak)} GFLOP/s, measured in turns with {SQUARE} (the median over all "
+        f"products is {_giga(median(one['peak']))}, as the clock varies); {memory} GB/s from "
+        f"memory, {cache} from the L2 cache.",
         f"- {TRANSPOSED}: {_pair(products[TRANSPOSED], 'ikj', 'packed')} GFLOP/s.",
     ]
     together, products = _race(results, max)

@@ -1,7 +1,7 @@
 """What readable classes cost: `python -m benchmarks overhead`.
 
-An epoch of `scratchnet.train` (60,000 images, batch 32, float32, NumPy's BLAS on one thread) beside
-the same loop in bare NumPy, in one process, in turn; overhead.json keeps every round.
+An epoch of `scratchnet.train` (60,000 images, batch 32, float32, NumPy's BLAS on one thread) is
+compared with the same loop in bare NumPy, in one process, in turn; overhead.json keeps every round.
 """
 
 import contextlib

@@ -1,4 +1,4 @@
-"""This network beside all that a user might pick instead: `python -m benchmarks race`.
+"""This network compared with what a user might pick instead: `python -m benchmarks race`.
 
 Every contender gets the same images, batches in the same order, initial weights, learning rate and
 number of threads, each time in a process of its own; in every round all of them run, in an order
@@ -124,7 +124,7 @@ class Race:
     def __init__(self, plan, cache):
         self.plan, self.cache = plan, cache
         self.dataset = data.load(plan.dataset)
-        self.entrants = list(CONTENDERS)
+        self.available = list(CONTENDERS)
         self.random = random.Random(0)
         self.results = {
             "environment": environment() | versions(),
@@ -174,7 +174,7 @@ class Race:
 
     def line_up(self, names):
         """Those of the names that take part, in an order drawn anew."""
-        present = [name for name in names if name in self.entrants]
+        present = [name for name in names if name in self.available]
         return self.random.sample(present, len(present))
 
     def job(self, name, **change):
@@ -203,7 +203,7 @@ class Race:
                 if "absent" in run:
                     print(f"{name:10} is left out: {run['absent']}")
                     self.results["absent"][name] = run["absent"]
-                    self.entrants.remove(name)
+                    self.available.remove(name)
                     continue
                 with np.load(weights) as found:
                     run["apart"] = apart(list(found.values()), expected, initial(job["hidden"]))

@@ -64,8 +64,8 @@ def interval(slow, fast):
 
 
 def epoch_table(results):
-    one, *more = [rounds(field["runs"]) for field in results["epochs"]]
-    threads = [field["threads"] for field in results["epochs"]]
+    one, *more = [rounds(entry["runs"]) for entry in results["epochs"]]
+    threads = [entry["threads"] for entry in results["epochs"]]
     heads = [
         "seconds per epoch, one thread", "quartiles",
         *(f"{n} threads" for n in threads[1:]),
@@ -167,8 +167,8 @@ def losses_table(results):
     yield "| setting | ours | ahead of it, fastest first | ours takes longer by |"
     yield "|---|---|---|---:|"
     epochs = [
-        (f"an epoch, threads: {field['threads']}", seconds_of(field["runs"]), OURS)
-        for field in results["epochs"]
+        (f"an epoch, threads: {entry['threads']}", seconds_of(entry["runs"]), OURS)
+        for entry in results["epochs"]
     ]
     swept = [
         (label(sweep, point), point_seconds(point), OURS)
@@ -207,20 +207,24 @@ def seconds_of(runs):
 
 
 def draw_epochs(results):
-    """A bar for each contender, the quartiles as a whisker."""
+    """A dot for each contender, its median, and a line from quartile to quartile."""
     times = rounds(results["epochs"][0]["runs"])
     names = sorted(times, key=lambda name: -median(times[name]))
-    spreads = np.array([spread(times[name]) for name in names])
-    figure, ax = plt.subplots(figsize=(9, 0.42 * len(names) + 1.1), layout="constrained")
-    middles = spreads[:, 1]
-    errors = np.abs(spreads[:, [0, 2]] - middles[:, None]).T
-    titles = [results["titles"][name].replace("`", "") for name in names]
-    ax.barh(titles, middles, color=[STYLES[name][0] for name in names], xerr=errors, ecolor="#555")
-    for y, seconds in enumerate(middles):
-        ax.text(spreads[y, 2] * 1.06, y, f"{seconds:.2f} s", va="center", fontsize=10)
+    figure, ax = plt.subplots(figsize=(9, 0.36 * len(names) + 1), layout="constrained")
+    for y, name in enumerate(names):
+        lower, middle, upper = spread(times[name])
+        color = STYLES[name][0]
+        ax.plot((lower, upper), (y, y), color=color, linewidth=2.5)
+        ax.plot(middle, y, "o", color=color, markersize=8)
+        ax.annotate(
+            f"{middle:.2f} s", (upper, y), xytext=(9, 0), textcoords="offset points", va="center"
+        )
+    ax.set_yticks(range(len(names)), [results["titles"][name].replace("`", "") for name in names])
     ax.set(xscale="log", xlabel="seconds per epoch: MNIST, batch size 32, float32, one thread")
-    ax.xaxis.set_major_formatter("{x:g}")
-    ax.set_xlim(min(middles) / 3, max(spreads[:, 2]) * 2)
+    ax.set_xticks(ticks := (0.2, 0.5, 1, 2, 5, 10), [f"{tick:g}" for tick in ticks])
+    ax.minorticks_off()
+    ax.margins(x=0.13)
+    ax.grid(alpha=0.3)
     ax.spines[["top", "right"]].set_visible(False)
     return figure
 

@@ -2,7 +2,7 @@
 
 784-128-64-10 is trained as `scratchnet.train` does it by default, and looked at after a few batches
 of the first epoch, then after each epoch. The animation shows the weights of 32 hidden units, those
-that training moves furthest, each as an image of 28 x 28 pixels, beside the validation accuracy;
+that training changes most, each as an image of 28 x 28 pixels, and the validation accuracy;
 weights.json keeps the accuracies.
 
 In the comments: H hidden units, U of them shown.
@@ -112,8 +112,8 @@ def main(quick=False, folder=RESULTS):
     """Train, write training/weights.gif into the folder, and return the accuracies."""
     with threadpoolctl.threadpool_limits(1):
         looks = train(quick)
-    moved = np.linalg.norm(looks[-1][2] - looks[0][2], axis=0)  # (H,)
-    units = np.sort(np.argsort(moved)[-ROWS * COLUMNS :])  # (U,), in the layer's order
+    change = np.linalg.norm(looks[-1][2] - looks[0][2], axis=0)  # (H,)
+    units = np.sort(np.argsort(change)[-ROWS * COLUMNS :])  # (U,), in the layer's order
     looks = [(epoch, batch, W[:, units], reached) for epoch, batch, W, reached in looks]
     limit = np.quantile(np.abs(looks[-1][2]), 0.995)  # a few weights lie beyond the last colour
     frames = [draw(looks, last, limit) for last in range(len(looks))]

@@ -25,7 +25,7 @@ def settings(threads, cache):
     """The environment of a run: so many threads, and nothing cached but in the folder `cache`."""
     chosen = {f"{library}_NUM_THREADS": str(threads) for library in BLAS_AND_OTHERS}
     chosen["NPROC"] = str(threads)  # what XLA, under JAX, takes for the number of cores
-    if threads == 1:  # nor is it to compute beside Python, on the next batch
+    if threads == 1:  # nor may it compute concurrently with Python, on the next batch
         chosen["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
         chosen["JAX_CPU_ENABLE_ASYNC_DISPATCH"] = "false"
     return chosen | {

@@ -98,12 +98,12 @@ def test_lines_of_code_are_those_that_are_no_comment_and_no_docstring(tmp_path):
 
 def test_no_contender_on_one_thread_kept_a_second_core_busy():
     results = json.loads((RESULTS / "race.json").read_text())
-    (field,) = (field for field in results["epochs"] if field["threads"] == 1)
-    for name, runs in field["runs"].items():
+    (entry,) = (entry for entry in results["epochs"] if entry["threads"] == 1)
+    for name, runs in entry["runs"].items():
         cores = [
             cpu / wall for run in runs for cpu, wall in zip(run["cpu"], run["seconds"], strict=True)
         ]
-        # JAX hands each step to a thread of its own, whatever it is told, and prepares the next.
+        # JAX hands each step to a thread of its own, even with one thread, and prepares the next.
         assert median(cores) < (1.6 if name == "jax-step" else 1.05), name
 
 
