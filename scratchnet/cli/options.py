@@ -124,23 +124,21 @@ def _of_word(check, kind=str):
     return parse_word
 
 
-def option(check, help, default=None, on_resume=None, *, recorded=None, missing=MISSING, alias=()):
+def option(check, help, default=None, on_resume=None, *, recorded=None, added=False, alias=()):
     """Return the field of a dataclass that is an option of a command.
 
     Args:
         check: a Check.
-        help: for --help; empty if it is recorded, but none of the command line's.
+        help: for --help; empty if it is recorded, but not on the command line.
         default: the value, or {model: value}; MISSING if it has to be given.
         on_resume: FIXED or DEFAULT for what a checkpoint records, None for what it does not.
         recorded: the Check of a checkpoint's value, where that may be of another machine.
-        missing: what a checkpoint means that is older than the option.
+        added: whether it is missing in older checkpoints, which then mean its default.
         alias: another name on the command line, in a tuple.
     """
     metadata = {"check": check, "help": help, "default": default, "on_resume": on_resume}
-    metadata |= {"recorded": recorded or check, "missing": missing, "alias": alias}
-    if isinstance(default, list):
-        return dataclasses.field(default_factory=default.copy, metadata=metadata)
-    default = None if isinstance(default, dict) else default  # by model: `Config` fills it in
+    metadata |= {"recorded": recorded or check, "added": added, "alias": alias}
+    default = None if isinstance(default, dict | list) else default  # `Config` fills it in
     return dataclasses.field(default=default, metadata=metadata)
 
 
