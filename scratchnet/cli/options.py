@@ -152,10 +152,8 @@ class Parser(argparse.ArgumentParser):
 def parse(config_class, prog, description, argv=None):
     """Return {name: value} of the options on the command line and in the file of its --config.
 
-    Only those that are given: the defaults stay to `config_class`, a dataclass of `option`s.
-
-    Raises:
-        UsageError: the file of --config cannot be read, or holds what is no option.
+    Only those that are given: `config_class`, a dataclass of `option`s, has the defaults.
+    UsageError as `read_config`.
     """
     parser = Parser(prog, description=description, allow_abbrev=False)
     add_options(parser, config_class)
@@ -203,9 +201,7 @@ def read_config(path, config_class):
     """Return the options in a JSON file such as {"lr": 0.05, "hidden": [512, 256]}.
 
     Each is checked as on the command line; null and false stand for one that is not given.
-
-    Raises:
-        UsageError: no such file, no JSON object, a key that is no option, or a wrong value.
+    UsageError: no such file, no JSON object, a key that is no option, or a wrong value.
     """
     try:
         with open(path, encoding="utf-8") as file:

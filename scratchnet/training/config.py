@@ -78,7 +78,7 @@ class Config:
 
 @dataclass(frozen=True, kw_only=True)
 class RunConfig(Config):
-    """What the commands have in common that train and can be resumed."""
+    """The options of every training that can be resumed."""
 
     log_interval: int = option(COUNT, "batches between two losses shown", 500)
     threads: int = option(THREADS, "threads of the matrix products", 1, DEFAULT, recorded=ANYWHERE)
@@ -92,15 +92,13 @@ class TrainConfig(RunConfig):
     """The options of `python -m scratchnet.train`."""
 
     model: str = option(choice(*MODELS), "multilayer perceptron or CNN", "mlp", FIXED, added=True)
-    epochs: int = option(COUNT, "times around the training images", {"mlp": 10, "cnn": 5}, DEFAULT)
+    epochs: int = option(COUNT, "passes over the training images", {"mlp": 10, "cnn": 5}, DEFAULT)
     batch_size: int = option(COUNT, "images in a batch", 32, FIXED)
     lr: float = option(RATE, "learning rate", {"mlp": 0.1, "cnn": 0.01}, FIXED)
     lr_decay: float = option(FACTOR, "factor of lr after each epoch", 1.0, FIXED, added=True)
     momentum: float = option(AMOUNT, "momentum of SGD", {"mlp": 0.0, "cnn": 0.9}, FIXED)
     weight_decay: float = option(AMOUNT, "weight decay (L2 penalty)", 0.0, FIXED)
-    hidden: list[int] = option(
-        WIDTHS, "widths of the hidden dense layers", {"mlp": [128, 64], "cnn": [128]}, FIXED
-    )
+    hidden: list[int] = option(WIDTHS, "hidden widths", {"mlp": [128, 64], "cnn": [128]}, FIXED)
     seed: int = option(NATURAL, "seed of the weights, the split and the order", 0, FIXED)
     val_size: int | None = option(NATURAL, "images held out; default: 5,000 of MNIST", None, FIXED)
     augment: bool = option(SWITCH, "mild corruptions, anew in each epoch", False, FIXED, added=True)
@@ -120,7 +118,7 @@ class GANConfig(RunConfig):
     """The options of `python -m scratchnet.gan`."""
 
     model: str = option(choice("gan"), "", "gan", FIXED)
-    epochs: int = option(COUNT, "times around the training images", 30, DEFAULT)
+    epochs: int = option(COUNT, "passes over the training images", 30, DEFAULT)
     batch_size: int = option(COUNT, "real images in a batch, and fakes", 64, FIXED)
     lr: float = option(RATE, "learning rate of the generator", 8e-4, FIXED)
     discriminator_lr: float = option(RATE, "learning rate of the discriminator", 1e-4, FIXED)
@@ -171,8 +169,7 @@ def to_record(config):
 def from_record(config_class, record):
     """Return {name: value} of what a checkpoint records, checked as on the command line.
 
-    Raises:
-        ValueError: one is missing, or is no value of its option; the message names it.
+    ValueError that names it if one is missing, or is no value of its option.
     """
     found = {}
     for field in recorded_fields(config_class):
@@ -186,7 +183,7 @@ def from_record(config_class, record):
 
 
 def checked(name, check, value):
-    """Return what a Check returns of a recorded value; ValueError that names it."""
+    """Return a recorded value that passes a Check; ValueError that names it."""
     try:
         return check.check(value)
     except ValueError as error:
@@ -194,14 +191,11 @@ def checked(name, check, value):
 
 
 def resolve(config_class, given, load):
-    """Return the config that the `given` options make, and the checkpoint to go on from.
+    """Return (config, (tensors, state)) to resume a run, or (config, None) for a new one.
 
     Args:
         given: {name: value}; with `resume`, the other options come from that checkpoint.
         load: a function of its path that returns (tensors, state), as `load_state`.
-
-    Returns:
-        (config, (tensors, state)), or (config, None) for a new run.
 
     Raises:
         UsageError: options that do not go together.
@@ -213,16 +207,11 @@ def resolve(config_class, given, load):
         raise UsageError("--dry-run begins anew; it takes no --resume")
     tensors, state = load(given["resume"])
     recorded = state["config"]
-    contradictions = [
-        f"{flag(field.name)} {given[field.name]} (there {recorded[field.name]})"
-        for field in recorded_fields(config_class)
-        if field.metadata["on_resume"] == FIXED
-        and given.get(field.name, recorded[field.name]) != recorded[field.name]
-    ]
-    if contradictions:
-        raise CheckpointError(
-            f"{given['resume']} was trained otherwise than with {', '.join(contradictions)}"
-        )
+    fixed = (f.name for f in recorded_fields(config_class) if f.metadata["on_resume"] == FIXED)
+    different = [name for name in fixed if given.get(name, recorded[name]) != recorded[name]]
+    if different:
+        said = ", ".join(f"{flag(n)} {given[n]} (there {recorded[n]})" for n in different)
+        raise CheckpointError(f"{given['resume']} was trained otherwise than with {said}")
     name = state["data"]["name"]
     dataset = {"dataset": name} if name != "custom" else {}
     return config_class(**recorded | dataset | given), (tensors, state)

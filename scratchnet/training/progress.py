@@ -63,15 +63,9 @@ class Progress:
             StoppedBetweenBatches: after the piece in which the stop was asked for.
         """
         begin = time.perf_counter() - self.seconds
-        with tqdm(
-            desc=self.title,
-            total=self.n_images,
-            initial=self.batch * self.batch_size,
-            unit=" images",
-            unit_scale=True,
-            leave=False,
-            disable=not sys.stderr.isatty(),
-        ) as self.bar:
+        done = {"total": self.n_images, "initial": self.batch * self.batch_size}
+        style = {"unit": " images", "unit_scale": True, "leave": False}
+        with tqdm(desc=self.title, **done, **style, disable=not sys.stderr.isatty()) as self.bar:
             for piece in pieces:
                 yield piece
                 # here the body of the caller's loop is through, and the weights are whole

@@ -80,14 +80,9 @@ class Run:
 
     def begin_epoch(self, stop):
         """Return the `Progress` of the epoch under way, from where it stands."""
-        return self.PROGRESS(
-            f"Epoch [{self.epoch}/{self.config.epochs}]",
-            self.n_images,
-            self.config.batch_size,
-            self.config.log_interval,
-            stop,
-            **self.epoch_progress,
-        )
+        config, title = self.config, f"Epoch [{self.epoch}/{self.config.epochs}]"
+        size = self.n_images, config.batch_size
+        return self.PROGRESS(title, *size, config.log_interval, stop, **self.epoch_progress)
 
     @contextlib.contextmanager
     def saved_where_stopped(self, progress):
@@ -142,12 +137,9 @@ class Run:
             command = ["python", "-m", self.COMMAND, "--resume", str(model)]
             if self.config.data_dir:
                 command += ["--data-dir", self.config.data_dir]
-            raise Stopped(
-                stopped.signum,
-                f"stopped by {signal.Signals(stopped.signum).name} with {self.epoch - 1} epochs "
-                f"and {self.epoch_progress['batch']} batches done; "
-                f"go on with {shlex.join(command)}",
-            ) from None
+            name, batches = signal.Signals(stopped.signum).name, self.epoch_progress["batch"]
+            done = f"stopped by {name} with {self.epoch - 1} epochs and {batches} batches done"
+            raise Stopped(stopped.signum, f"{done}; go on with {shlex.join(command)}") from None
         except NumericError as error:
             left = f"{model} holds the last good epoch" if model.exists() else "nothing saved"
             raise NumericError(f"{error}; try a lower {self.RATES}; {left}") from None
@@ -183,13 +175,13 @@ def load_state(path, kind):
 
 
 def check_widths(path, tensors, sizes, name, first=1):
-    """Raise CheckpointError unless dense layers of these sizes follow each other in a checkpoint.
+    """Raise CheckpointError unless the dense layers of a checkpoint have the sizes it records.
 
     So no memory is ever taken for a network larger than its file.
 
     Args:
-        sizes: the inputs, hidden widths and outputs that it records.
-        name: of their weights, with {} for the number of the layer, the first of which is `first`.
+        sizes: inputs, hidden widths in order, outputs.
+        name: of the weights, with {} for the number of the layer, the first of which is `first`.
     """
     for i, shape in enumerate(pairwise(sizes), start=first):
         found = getattr(tensors.get(name.format(i)), "shape", "missing")

@@ -166,7 +166,7 @@ class TestAFolder:
         assert np.bincount(mnist.test.labels).tolist() == [
             *(980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009)
         ]
-        assert mnist.sha256 == mnist.MNIST_SHA256
+        assert mnist.sha256 == data.mnist.MNIST_SHA256
 
     @pytest.mark.parametrize("zipped", [True, False])
     @pytest.mark.parametrize("below", ["", "MNIST/raw"])
