@@ -78,11 +78,10 @@ def gan_batches(x, batch_size, noise, *, seed, epoch, start=0):
     Args:
         noise: Z, the numbers that a fake is made from; of the two, one is for each network's step.
     """
-    order = shuffled(len(x), seed=seed, epoch=epoch)  # (N,)
-    for batch, first in enumerate(range(0, len(x), batch_size), start=1):
-        if batch > start:
-            real = x[order[first : first + batch_size]]  # (B,784)
-            yield real, draw_noise((2, len(real), noise), seed=seed, epoch=epoch, batch=batch)
+    numbers = np.arange(len(x))  # (N,), in place of labels
+    reals = batches(x, numbers, batch_size, seed=seed, epoch=epoch, start=start)
+    for batch, (real, _) in enumerate(reals, start=start + 1):  # (B,784)
+        yield real, draw_noise((2, len(real), noise), seed=seed, epoch=epoch, batch=batch)
 
 
 def draw_noise(shape, *, seed, epoch, batch):

@@ -150,7 +150,7 @@ def show_weights(figure, axes, W, shrink):
 
 
 def feature_maps(image, maps):
-    """Show a digit and what each layer makes of it, a row a layer, 16 channels at most.
+    """Show a digit and its feature maps, a row a layer, 16 channels at most.
 
     Args:
         image: uint8 (28, 28).
@@ -242,7 +242,7 @@ def search_history(trials):
 
 
 def importance(shares, n_trials):
-    """Show {option: share of what tells the best of so many trials from the others}, in [0, 1]."""
+    """Show the importance {option: share in [0, 1]} of the options in so many trials."""
     figure = Figure(figsize=(6, 3.6), layout="constrained")
     ax = figure.subplots()
     names = sorted(shares, key=shares.get)

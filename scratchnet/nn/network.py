@@ -36,7 +36,7 @@ class Network:
         return [layer for layer in self.layers if parameter_names(layer)]
 
     def forward(self, x):
-        """Return what the last layer makes of x (B, inputs): of images, the logits (B, classes)."""
+        """Return the last layer's output for x (B, inputs): for images, the logits (B, classes)."""
         for layer in self.layers:
             x = layer.forward(x)
         return x

@@ -1,6 +1,6 @@
 """A digit classifier in training: its arrays, its scores, its figures, and how it is loaded again.
 
-model.safetensors ──load_classifier──> tensors, state ──ClassifierRun.resume──> goes on
+model.safetensors ──load_classifier──> tensors, state ──ClassifierRun.resume──> a run
                   ──load_network──> a trained network
 """
 

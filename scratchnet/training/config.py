@@ -80,10 +80,10 @@ class Config:
 class RunConfig(Config):
     """The options of every training that can be resumed."""
 
-    log_interval: int = option(COUNT, "batches between two losses shown", 500)
+    log_interval: int = option(COUNT, "batches from one printed loss to the next", 500)
     threads: int = option(THREADS, "threads of the matrix products", 1, DEFAULT, recorded=ANYWHERE)
     out: str | None = option(DIR, "folder of the run; default: runs/DATE-TIME")
-    resume: str | None = option(FILE, "go on from a model.safetensors")
+    resume: str | None = option(FILE, "resume from a model.safetensors")
     dry_run: bool = option(SWITCH, "one batch, to see that all works; leaves no file", False)
 
 
@@ -119,7 +119,7 @@ class GANConfig(RunConfig):
 
     model: str = option(choice("gan"), "", "gan", FIXED)
     epochs: int = option(COUNT, "passes over the training images", 30, DEFAULT)
-    batch_size: int = option(COUNT, "real images in a batch, and fakes", 64, FIXED)
+    batch_size: int = option(COUNT, "real images in a batch, and as many fakes", 64, FIXED)
     lr: float = option(RATE, "learning rate of the generator", 8e-4, FIXED)
     discriminator_lr: float = option(RATE, "learning rate of the discriminator", 1e-4, FIXED)
     hidden: list[int] = option(WIDTHS, "widths of the generator's hidden layers", [256, 512], FIXED)
@@ -134,16 +134,16 @@ class GANConfig(RunConfig):
 class TuneConfig(Config):
     """The options of `python -m scratchnet.tune`."""
 
-    trials: int = option(COUNT, "done in the end, by all processes", 40)
-    epochs: int = option(COUNT, "of each trial", 15)
-    jobs: int = option(COUNT, "processes at work", 2)
+    trials: int = option(COUNT, "trials in all, by all processes", 40)
+    epochs: int = option(COUNT, "epochs of each trial", 15)
+    jobs: int = option(COUNT, "processes on this machine", 2)
     storage: str | None = option(file_path("STORAGE"), "database URL or file, for many machines")
     heartbeat_timeout: float = option(
         real_number(1), "seconds until a silent trial is given up", 120, alias=("--patience",)
     )
     out: str | None = option(DIR, "folder of the files; default: runs/tune-DATE-TIME")
-    seed: int = option(NATURAL, "as in training", 0)
-    val_size: int | None = option(NATURAL, "as in training")
+    seed: int = option(NATURAL, "seed, as in training", 0)
+    val_size: int | None = option(NATURAL, "images held out, as in training")
 
 
 @dataclass(frozen=True, kw_only=True)

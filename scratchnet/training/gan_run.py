@@ -96,7 +96,7 @@ class GANRun(Run):
         return np.rint((x + 1) * 127.5).astype(np.uint8).reshape(n, 28, 28)
 
     def draw_digits(self, epoch):
-        """Write what the generator makes of the same noise as ever, after so many epochs."""
+        """Write the digits generated from the same noise as ever, after so many epochs."""
         self.digits.mkdir(exist_ok=True)
         sheet = make_grid(self.generate(SHOWN, batch=1), COLUMNS)
         image_grid.save(sheet, self._picture(epoch))

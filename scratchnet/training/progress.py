@@ -42,7 +42,7 @@ class GracefulStop:
 
 @dataclass
 class Progress:
-    """The progress of one epoch; an interrupted one goes on from the numbers of `COUNTED`."""
+    """The progress of one epoch; an interrupted one resumes from the numbers of `COUNTED`."""
 
     title: str  # how each line begins, for example "Epoch [1/10]"
     n_images: int

@@ -11,6 +11,7 @@ from hypothesis.extra import numpy as hnp
 
 from scratchnet import data
 from scratchnet.data import idx, mnist
+from scratchnet.data.mnist import MNIST_SHA256
 from scratchnet.errors import DataError
 from tests.conftest import write_idx_folder
 
@@ -166,7 +167,7 @@ class TestAFolder:
         assert np.bincount(mnist.test.labels).tolist() == [
             *(980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009)
         ]
-        assert mnist.sha256 == data.mnist.MNIST_SHA256
+        assert mnist.sha256 == MNIST_SHA256
 
     @pytest.mark.parametrize("zipped", [True, False])
     @pytest.mark.parametrize("below", ["", "MNIST/raw"])
