@@ -43,13 +43,10 @@ def main(argv=None):
         images = images[: config.batch_size]
     from scratchnet.kernels.adam import adam_update  # only here: Numba takes half a second
 
-    gan = GAN(
-        Generator(config.noise, config.hidden, rng=rng, matmul=matmul),
-        Discriminator(config.discriminator_hidden, rng=rng, matmul=matmul),
-        config.lr,
-        config.discriminator_lr,
-        update=adam_update,
-    )
+    generator = Generator(config.noise, config.hidden, rng=rng, matmul=matmul)
+    discriminator = Discriminator(config.discriminator_hidden, rng=rng, matmul=matmul)
+    rates = config.lr, config.discriminator_lr
+    gan = GAN(generator, discriminator, *rates, update=adam_update)
     with open_run_folder(config) as folder, threadpoolctl.threadpool_limits(config.threads, "blas"):
         run = GANRun(folder, config, dataset, len(images), gan)
         print_start(run)

@@ -3,30 +3,25 @@
 any PNG or JPEG ──digit_image.prepare──> uint8 (28,28) ──network──> digit, confidence
 """
 
-import io
 import json
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from scratchnet.cli import entry
 from scratchnet.cli.options import Parser, file_path
 from scratchnet.data import to_unit_interval
 from scratchnet.data.digit_image import prepare, read_image
 from scratchnet.errors import DataError, UsageError
-from scratchnet.files import write_atomically
+from scratchnet.evaluation import image_grid
 from scratchnet.nn.losses import softmax
 from scratchnet.training.classifier_run import load_network
 
 
 def main(argv=None):
     """Run the command; DataError at the end if an image could not be read."""
-    parser = Parser(
-        prog="python -m scratchnet.predict",
-        description="Predict the digit in each image, with its probability.",
-        allow_abbrev=False,
-    )
+    description = "Predict the digit in each image, with its probability."
+    parser = Parser("python -m scratchnet.predict", description=description, allow_abbrev=False)
     file = file_path("FILE").arguments
     parser.add_argument("images", nargs="+", metavar="IMAGE", help="a PNG or JPEG of one digit")
     parser.add_argument("--model", required=True, help="a model.safetensors", **file)
@@ -66,19 +61,15 @@ def print_lines(paths, probabilities):
 
 def print_json(paths, probabilities):
     """Print a JSON list of objects with `image`, `digit` and the ten `probabilities`."""
-    found = [
-        {"image": path, "digit": int(p.argmax()), "probabilities": p.tolist()}
-        for path, p in zip(paths, probabilities, strict=True)
-    ]
+    pairs = zip(paths, probabilities, strict=True)
+    found = [{"image": n, "digit": int(p.argmax()), "probabilities": p.tolist()} for n, p in pairs]
     print(json.dumps(found, indent=2))
 
 
 def save_seen(images, path):
     """Save the images (N, 28, 28) side by side, each pixel as a square that can be seen."""
-    strip = Image.fromarray(np.hstack(list(images)))  # (28, 28 N)
-    png = io.BytesIO()
-    strip.resize((8 * strip.width, 8 * strip.height), Image.Resampling.NEAREST).save(png, "PNG")
-    write_atomically(path, png.getvalue())
+    strip = np.hstack(list(images))  # (28, 28 N)
+    image_grid.save(strip.repeat(8, axis=0).repeat(8, axis=1), path)
 
 
 if __name__ == "__main__":

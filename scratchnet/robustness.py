@@ -2,8 +2,7 @@
 
     test images ──corrupt, by name and strength──> images ──every network──> accuracy
 
-Nothing is learned here. Every network sees the same corrupted images, and sees them again whenever
-the command is repeated with the same seed.
+Every network sees the same corrupted images, a function of the seed alone.
 """
 
 import time
@@ -60,12 +59,6 @@ def print_table(scores, names):
         before = kind
 
 
-def write_table(scores, names, path):
-    """Write the same as CSV, with accuracies in [0, 1]."""
-    columns = ("degradation", "strength", *names)
-    write_csv(path, columns, [(*key, *row) for key, row in scores.items()])
-
-
 def main(argv=None):
     """Run the command; the errors it raises are those that `cli.entry.run` knows."""
     description = "Measure trained networks on corrupted test images."
@@ -84,7 +77,8 @@ def main(argv=None):
     with threadpoolctl.threadpool_limits(config.threads, "blas"):
         scores = measure(networks.values(), test, config.seed)
     print_table(scores, names)
-    write_table(scores, names, folder / "accuracy.csv")
+    columns = ("degradation", "strength", *names)
+    write_csv(folder / "accuracy.csv", columns, [(*key, *row) for key, row in scores.items()])
 
     from scratchnet.evaluation import plots  # only here: importing matplotlib takes a while
 

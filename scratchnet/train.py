@@ -55,11 +55,9 @@ def main(argv=None):
 
 def print_start(run):
     """Print what is about to happen: the data, the network, the kernel, the folder."""
-    print_data(
-        run.dataset,
-        f"{len(run.train.labels):,} training, {len(run.validation.labels):,} validation and "
-        f"{len(run.dataset.test.labels):,} test images",
-    )
+    splits = (run.train, run.validation, run.dataset.test)
+    train, validation, test = (f"{len(split.labels):,}" for split in splits)
+    print_data(run.dataset, f"{train} training, {validation} validation and {test} test images")
     if run.config.augment:
         print("        anew in each epoch: as they are, or corrupted mildly in one of six ways")
     print(f"net     {run.network}, float32, ReLU between")

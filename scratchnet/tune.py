@@ -33,8 +33,6 @@ from scratchnet.training import search
 from scratchnet.training.classifier_run import hold_out_validation
 from scratchnet.training.config import TuneConfig
 
-RESULT = ("number", "state", "validation_accuracy", "epochs", "seconds", "process")
-
 
 def main(argv=None):
     """Run the command; the errors it raises are those that `cli.entry.run` knows."""
@@ -59,11 +57,8 @@ def main(argv=None):
     try:
         study, lost = search_in_processes(config, dataset, train, validation)
     except Stopped as stop:
-        raise Stopped(
-            stop.signum,
-            f"stopped; the trials are kept: go on with the same options and "
-            f"--storage {shown(config.storage)}",
-        ) from None
+        way_on = f"go on with the same options and --storage {shown(config.storage)}"
+        raise Stopped(stop.signum, f"stopped; the trials are kept: {way_on}") from None
     if lost:
         print(f"lost    {lost} of {config.jobs} processes; the others did their trials")
     with reachable(config.storage):
@@ -104,9 +99,7 @@ def work(config, dataset, train, validation):
         study = open_study(config.storage, search.study_name(dataset, config))
         timeout = config.heartbeat_timeout
         worker = Worker(study, config.trials, heartbeat_timeout=timeout, seed=config.seed)
-        for trial in worker.work(
-            lambda trial: search.train_and_validate(trial, config, train, validation)
-        ):
+        for trial in worker.work(lambda t: search.train_and_validate(t, config, train, validation)):
             print(describe(trial))
     return study
 
@@ -122,29 +115,30 @@ def child(config):
 
 
 def row(trial):
-    """Return a finished trial as a row of the table: what came of it, and what was drawn."""
-    drawn = {
-        name: float(f"{value:.3g}") if isinstance(value, float) else value
-        for name, value in trial.params.items()
+    """Return a finished trial as a row of the table: its result, and the options drawn for it."""
+    result = {
+        "number": trial.number,
+        "state": trial.state.name.lower(),
+        "validation_accuracy": trial.value,
+        "epochs": len(trial.intermediate_values),
+        "seconds": round(trial.duration.total_seconds(), 1),
+        "process": trial.user_attrs.get("process"),
     }
-    result = (
-        trial.number,
-        trial.state.name.lower(),
-        trial.value,
-        len(trial.intermediate_values),
-        round(trial.duration.total_seconds(), 1),
-        trial.user_attrs.get("process"),
-    )
-    return dict(zip(RESULT, result, strict=True)) | drawn
+    return result | rounded(trial.params)
 
 
 def describe(trial):
     """Return one line on a finished trial."""
-    cells = row(trial)
-    number, state, score, epochs, seconds, _ = (cells.pop(name) for name in RESULT)
-    score = f"{score:6.2%}" if score is not None else "     -"
-    drawn = ", ".join(f"{name} {value}" for name, value in cells.items())
-    return f"trial {number:3}  {score}  {state} after {epochs} epochs, {seconds:.0f} s: {drawn}"
+    score = f"{trial.value:6.2%}" if trial.value is not None else "     -"
+    cells, epochs = row(trial), len(trial.intermediate_values)
+    ending = f"{cells['state']} after {epochs} epochs, {cells['seconds']:.0f} s"
+    drawn = ", ".join(f"{name} {value}" for name, value in rounded(trial.params).items())
+    return f"trial {trial.number:3}  {score}  {ending}: {drawn}"
+
+
+def rounded(params):
+    """Return {name: value} of what was drawn, to three digits as `search.suggest` rounds it."""
+    return {n: float(f"{v:.3g}") if isinstance(v, float) else v for n, v in params.items()}
 
 
 def write_results(study, config, folder):

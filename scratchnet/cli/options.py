@@ -124,23 +124,21 @@ def _of_word(check, kind=str):
     return parse_word
 
 
-def option(check, help, default=None, on_resume=None, *, recorded=None, missing=MISSING, alias=()):
+def option(check, help, default=None, on_resume=None, *, recorded=None, added=False, alias=()):
     """Return the field of a dataclass that is an option of a command.
 
     Args:
         check: a Check.
-        help: for --help; empty if it is recorded, but none of the command line's.
+        help: for --help; empty if it is recorded, but not on the command line.
         default: the value, or {model: value}; MISSING if it has to be given.
         on_resume: FIXED or DEFAULT for what a checkpoint records, None for what it does not.
         recorded: the Check of a checkpoint's value, where that may be of another machine.
-        missing: what a checkpoint means that is older than the option.
+        added: whether it is missing in older checkpoints, which then mean its default.
         alias: another name on the command line, in a tuple.
     """
     metadata = {"check": check, "help": help, "default": default, "on_resume": on_resume}
-    metadata |= {"recorded": recorded or check, "missing": missing, "alias": alias}
-    if isinstance(default, list):
-        return dataclasses.field(default_factory=default.copy, metadata=metadata)
-    default = None if isinstance(default, dict) else default  # by model: `Config` fills it in
+    metadata |= {"recorded": recorded or check, "added": added, "alias": alias}
+    default = None if isinstance(default, dict | list) else default  # `Config` fills it in
     return dataclasses.field(default=default, metadata=metadata)
 
 
@@ -154,10 +152,8 @@ class Parser(argparse.ArgumentParser):
 def parse(config_class, prog, description, argv=None):
     """Return {name: value} of the options on the command line and in the file of its --config.
 
-    Only those that are given: the defaults stay to `config_class`, a dataclass of `option`s.
-
-    Raises:
-        UsageError: the file of --config cannot be read, or holds what is no option.
+    Only those that are given: `config_class`, a dataclass of `option`s, has the defaults.
+    UsageError as `read_config`.
     """
     parser = Parser(prog, description=description, allow_abbrev=False)
     add_options(parser, config_class)
@@ -205,9 +201,7 @@ def read_config(path, config_class):
     """Return the options in a JSON file such as {"lr": 0.05, "hidden": [512, 256]}.
 
     Each is checked as on the command line; null and false stand for one that is not given.
-
-    Raises:
-        UsageError: no such file, no JSON object, a key that is no option, or a wrong value.
+    UsageError: no such file, no JSON object, a key that is no option, or a wrong value.
     """
     try:
         with open(path, encoding="utf-8") as file:

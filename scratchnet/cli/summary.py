@@ -10,26 +10,18 @@ import threadpoolctl
 
 def print_data(dataset, amounts):
     """Print whose images these are, so many, and from where."""
-    titles = {
-        "mnist": "MNIST",
-        "sample": "a SAMPLE of MNIST, not the full set",
-        "custom": "NOT MNIST",
-    }
-    print(f"data    {titles[dataset.name]}: {amounts}, from {dataset.origin}")
+    titles = {"mnist": "MNIST", "sample": "a SAMPLE of MNIST, not the full set"}
+    print(f"data    {titles.get(dataset.name, 'NOT MNIST')}: {amounts}, from {dataset.origin}")
     if dataset.notice:
         print(f"        {dataset.notice}")
 
 
 def print_network(network):
     """Print the shapes of a network's weights and biases, a line a layer, and their number."""
-    shapes = [
-        f"{' x '.join(map(str, layer.W.shape))} + {len(layer.b)}"
-        for layer in network.parametric_layers
-    ]
+    layers = network.parametric_layers
+    shapes = [f"{' x '.join(map(str, layer.W.shape))} + {len(layer.b)}" for layer in layers]
     width = 1 + max(map(len, shapes))
-    for i, (layer, shape) in enumerate(
-        zip(network.parametric_layers, shapes, strict=True), start=1
-    ):
+    for i, (layer, shape) in enumerate(zip(layers, shapes, strict=True), start=1):
         size = layer.W.size + layer.b.size
         print(f"        {layer.name + str(i):<7}  {shape:>{width}}  {size:>9,} parameters")
     total = sum(array.size for _, array in network.parameters())

@@ -52,10 +52,7 @@ def hold_out(split, size, seed):
     held_out = np.zeros(n, bool)
     # The third word keeps this stream apart from those of `batches`.
     held_out[np.random.default_rng((seed, 0, 1)).permutation(n)[:size]] = True
-    return (
-        Split(split.images[~held_out], split.labels[~held_out]),
-        Split(split.images[held_out], split.labels[held_out]),
-    )
+    return tuple(Split(split.images[k], split.labels[k]) for k in (~held_out, held_out))
 
 
 def shuffled(n, *, seed, epoch):
@@ -64,11 +61,10 @@ def shuffled(n, *, seed, epoch):
 
 
 def batches(x, labels, batch_size, *, seed, epoch, start=0):
-    """Yield (x (B, 784), labels (B,)) once around the data, in an order all of its own.
+    """Yield (x (B, 784), labels (B,)) once around the data, in the order of `shuffled`.
 
-    A run that stopped after batch k goes on with `start=k`: the order depends on seed and epoch
-    alone, and no generator state needs saving. The last batch holds what is left, so every image is
-    seen once an epoch.
+    A run that stopped after batch k resumes with `start=k`. The last batch holds what is left, so
+    every image is seen once an epoch.
     """
     order = shuffled(len(x), seed=seed, epoch=epoch)  # (N,)
     for first in range(start * batch_size, len(x), batch_size):

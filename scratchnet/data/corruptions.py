@@ -5,8 +5,7 @@
 The idea is that of ImageNet-C (Hendrycks & Dietterich, "Benchmarking neural network robustness to
 common corruptions and perturbations", 2019): a network is trained on clean images, and its accuracy
 drawn over the strength of what it has never seen. `augmented` lets it see the mildest ones after
-all. Noise and a lower contrast change the numbers of a digit, blur, shift and rotation move them to
-other inputs, and a hidden part is simply missing.
+all.
 
 In the comments: N images.
 """
@@ -50,8 +49,9 @@ def rotate(images, angle, rng):
     signs = rng.choice([-1, 1], len(images))  # (N,)
     turned = np.empty_like(images)
     for sign in (-1, 1):
-        turned[signs == sign] = ndimage.rotate(
-            images[signs == sign], sign * angle, axes=(1, 2), reshape=False, order=1
+        chosen = signs == sign  # (N,)
+        turned[chosen] = ndimage.rotate(
+            images[chosen], sign * angle, (1, 2), reshape=False, order=1
         )
     return turned
 
@@ -95,11 +95,7 @@ def augmented(images, *, seed, epoch):
     """
     # The third word keeps this stream apart from those that shuffle and hold out.
     rng = np.random.default_rng((seed, epoch, 2))
-    lots = [
-        (name, strength)
-        for name, corruption in CORRUPTIONS.items()
-        for strength in corruption.strengths[:MILD]
-    ]
+    lots = [(name, s) for name, c in CORRUPTIONS.items() for s in c.strengths[:MILD]]
     dealt = rng.integers(0, 1 + len(lots), len(images))  # (N,)
     seen = images.copy()
     for lot, (name, strength) in enumerate(lots, start=1):

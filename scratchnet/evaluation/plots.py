@@ -3,9 +3,6 @@
 Each function returns a `matplotlib.figure.Figure` of its own. No pyplot: without its global state
 no window is ever opened, no display is needed and no figure is left behind in memory.
 
-Colours are from the Okabe-Ito palette, or from maps whose lightness rises steadily, so that the
-figures can be read with any colour vision and in print.
-
 In the comments: N images, H hidden units, C classes.
 """
 
@@ -18,8 +15,9 @@ from matplotlib.ticker import MaxNLocator
 
 from scratchnet.files import write_atomically
 
-BLUE, ORANGE, RED = "#0072B2", "#E69F00", "#D55E00"  # Okabe & Ito, "Color Universal Design" (2008)
-SERIES = (BLUE, RED, "#009E73", "#CC79A7", "#56B4E9")  # of that palette too, for lines side by side
+# Okabe & Ito, "Color Universal Design" (2008): told apart with any colour vision and in print.
+BLUE, ORANGE, RED = "#0072B2", "#E69F00", "#D55E00"
+SERIES = (BLUE, RED, "#009E73", "#CC79A7", "#56B4E9")  # for lines side by side
 
 
 def save(figure, path):
@@ -37,20 +35,17 @@ def image_axes(figure, rows, columns):
     return axes
 
 
-def tidy(*axes):
-    """Give axes over epochs or trials whole numbers, a grid and no frame on top and right."""
+def tidy(*axes, whole=True):
+    """Give axes a grid, no frame on top and right, and whole numbers for epochs or trials."""
     for ax in axes:
-        ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        if whole:
+            ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         ax.grid(alpha=0.3)
         ax.spines[["top", "right"]].set_visible(False)
 
 
 def samples(images, labels):
-    """Show ten examples of each digit, a row a digit.
-
-    Args:
-        images: uint8 (N, 28, 28); labels: (N,). A digit with fewer than ten leaves gaps.
-    """
+    """Show ten of the uint8 images (N, 28, 28) with each label (N,), or fewer, a row a digit."""
     figure = Figure(figsize=(6, 6.2), layout="constrained")
     axes = image_axes(figure, 10, 10)
     for digit, row in enumerate(axes):
@@ -70,23 +65,19 @@ def curves(history):
     """
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     loss_ax, accuracy_ax = figure.subplots(1, 2)
-    epochs = [row["epoch"] for row in history]
-    validated = any(row["val_loss"] is not None for row in history)
-    loss_ax.plot(epochs, [row["train_loss"] for row in history], "o-", color=BLUE, label="training")
-    if validated:
-        loss_ax.plot(
-            epochs, [row["val_loss"] for row in history], "s--", color=ORANGE, label="validation"
-        )
+    names = ("epoch", "train_loss", "val_loss")
+    epochs, train_loss, val_loss = ([row[name] for row in history] for name in names)
+    loss_ax.plot(epochs, train_loss, "o-", color=BLUE, label="training")
+    if any(loss is not None for loss in val_loss):
+        loss_ax.plot(epochs, val_loss, "s--", color=ORANGE, label="validation")
         accuracy = [100 * row["val_accuracy"] for row in history]
         accuracy_ax.plot(epochs, accuracy, "s--", color=ORANGE)
         best = int(np.argmax(accuracy))
         accuracy_ax.plot(epochs[best], accuracy[best], "o", color=RED, ms=11, mfc="none", mew=2)
         title = f"Validation accuracy, best {accuracy[best]:.2f} %"
     else:
-        title = "Validation accuracy"
-        accuracy_ax.text(
-            0.5, 0.5, "no images held out", ha="center", transform=accuracy_ax.transAxes
-        )
+        title, where = "Validation accuracy", accuracy_ax.transAxes
+        accuracy_ax.text(0.5, 0.5, "no images held out", ha="center", transform=where)
     loss_ax.set(title="Loss", xlabel="epoch", ylabel="cross-entropy (nats)", ylim=(0, None))
     loss_ax.legend(frameon=False)
     accuracy_ax.set(title=title, xlabel="epoch", ylabel="accuracy (%)")
@@ -116,8 +107,7 @@ def confusion(counts):
 def mistakes(images, labels, probabilities):
     """Show the mistakes that the network was most confident of.
 
-    Args:
-        images: uint8 (N, 28, 28); labels: (N,); probabilities: (N, C).
+    Args: images uint8 (N, 28, 28), labels (N,), probabilities (N, C).
     """
     predicted = probabilities.argmax(axis=1)  # (N,)
     confidence = probabilities.max(axis=1)  # (N,)
@@ -127,29 +117,17 @@ def mistakes(images, labels, probabilities):
     axes = image_axes(figure, 4, 5)
     for ax, i in zip(axes.flat, worst, strict=False):
         ax.imshow(images[i], cmap="gray_r", vmin=0, vmax=255)
-        ax.set_title(
-            f"is {labels[i]}, predicted {predicted[i]}\nconfidence {confidence[i]:.1%}",
-            fontsize=9,
-        )
-    figure.suptitle(
-        f"The {len(worst)} most confident of {len(wrong):,} mistakes"
-        if len(wrong)
-        else "No mistakes"
-    )
+        title = f"is {labels[i]}, predicted {predicted[i]}\nconfidence {confidence[i]:.1%}"
+        ax.set_title(title, fontsize=9)
+    title = f"The {len(worst)} most confident of {len(wrong):,} mistakes"
+    figure.suptitle(title if len(wrong) else "No mistakes")
     return figure
 
 
 def weights(W):
-    """Show the first layer's weights W (784, H): an image a hidden unit, 64 at most.
-
-    Blue pixels speak for the unit, red ones against it; white ones do not matter.
-    """
+    """Show the first layer's weights W (784, H): an image a hidden unit, 64 at most."""
     figure = Figure(figsize=(7.2, 7.2), layout="constrained")
-    axes = image_axes(figure, 8, 8)
-    limit = np.abs(W).max()
-    for ax, column in zip(axes.flat, W.T, strict=False):  # (784,)
-        shown = ax.imshow(column.reshape(28, 28), cmap="RdBu", vmin=-limit, vmax=limit)
-    figure.colorbar(shown, ax=axes, shrink=0.5, label="weight")
+    show_weights(figure, image_axes(figure, 8, 8), W.T.reshape(-1, 28, 28), shrink=0.5)
     figure.suptitle(f"What {min(64, W.shape[1])} of {W.shape[1]} hidden units look at")
     return figure
 
@@ -158,17 +136,21 @@ def filters(W):
     """Show the first channel of the kernels W (O, C, k, k) of a convolution, an image a kernel."""
     rows = max(1, -(-len(W) // 8))
     figure = Figure(figsize=(8, 1.1 * rows + 0.6), layout="constrained")
-    axes = image_axes(figure, rows, 8)
-    limit = np.abs(W).max()
-    for ax, kernel in zip(axes.flat, W[:, 0], strict=False):  # (k,k)
-        shown = ax.imshow(kernel, cmap="RdBu", vmin=-limit, vmax=limit)
-    figure.colorbar(shown, ax=axes, shrink=0.9, label="weight")
+    show_weights(figure, image_axes(figure, rows, 8), W[:, 0], shrink=0.9)
     figure.suptitle(f"The {len(W)} kernels of the first layer: blue looks for ink, red for none")
     return figure
 
 
+def show_weights(figure, axes, W, shrink):
+    """Show weights as images W (N, h, w) on the axes: blue positive, red negative, white zero."""
+    limit = np.abs(W).max()
+    for ax, image in zip(axes.flat, W, strict=False):  # (h,w)
+        shown = ax.imshow(image, cmap="RdBu", vmin=-limit, vmax=limit)
+    figure.colorbar(shown, ax=axes, shrink=shrink, label="weight")
+
+
 def feature_maps(image, maps):
-    """Show a digit and what each layer makes of it, a row a layer, 16 channels at most.
+    """Show a digit and its feature maps, a row a layer, 16 channels at most.
 
     Args:
         image: uint8 (28, 28).
@@ -176,12 +158,9 @@ def feature_maps(image, maps):
     """
     figure = Figure(figsize=(10, 1 + 1.5 * len(maps)), layout="constrained")
     left, right = figure.subfigures(1, 2, width_ratios=(1, 6))
-    ax = left.subplots()
-    ax.imshow(image, cmap="gray_r", vmin=0, vmax=255)
-    ax.axis("off")
-    for row, (title, channels) in zip(
-        np.atleast_1d(right.subfigures(len(maps), 1)), maps.items(), strict=True
-    ):
+    image_axes(left, 1, 1)[0, 0].imshow(image, cmap="gray_r", vmin=0, vmax=255)
+    rows = right.subfigures(len(maps), 1, squeeze=False).flat
+    for row, (title, channels) in zip(rows, maps.items(), strict=True):
         row.suptitle(f"{title}: {' x '.join(map(str, channels.shape))}", fontsize=9)
         axes = image_axes(row, 2, 8)
         for ax, channel in zip(axes.flat, channels, strict=False):  # (H,W)
@@ -192,17 +171,14 @@ def feature_maps(image, maps):
 def corrupted_digits(images):
     """Show the first digits as they are and corrupted: a row a corruption, a column a strength.
 
-    Args:
-        images: {(name, strength): uint8 (N, 28, 28)}, first of all the clean ones.
+    Args: images {(name, strength): uint8 (N, 28, 28)}, the clean ones first.
     """
     (_, clean), *rest = images.items()
     names = list(dict.fromkeys(name for (name, _), _ in rest))
     n_columns = 1 + len(rest) // len(names)
     figure = Figure(figsize=(1.25 * n_columns, 1.4 * len(names)), layout="constrained")
-    for i, (name, axes) in enumerate(
-        zip(names, figure.subplots(len(names), n_columns), strict=True)
-    ):
-        digit = (3 * i + 2) % len(clean)  # another in each row
+    for i, axes in enumerate(figure.subplots(len(names), n_columns)):
+        name, digit = names[i], (3 * i + 2) % len(clean)  # another digit in each row
         row = [("clean", clean)] + [(strength, x) for (n, strength), x in rest if n == name]
         for ax, (title, x) in zip(axes, row, strict=True):
             ax.imshow(x[digit], cmap="gray_r", vmin=0, vmax=255)
@@ -216,23 +192,21 @@ def robustness(scores, names):
     """Show accuracy over the strength of each corruption, a line a network.
 
     Args:
-        scores: {(name, strength): [accuracy of each network in [0, 1]]}, the clean ones first;
+        scores: {(name, strength): [accuracy of each network in [0, 1]]}, the clean ones first.
         names: of the networks.
     """
     from scratchnet.data.corruptions import CORRUPTIONS
 
     figure = Figure(figsize=(10, 6), layout="constrained")
     (_, clean), *_ = scores.items()
-    for ax, (kind, (_, strengths, unit)) in zip(
-        figure.subplots(2, 3, sharey=True).flat, CORRUPTIONS.items(), strict=True
-    ):
+    axes = figure.subplots(2, 3, sharey=True).flat
+    for ax, (kind, (_, strengths, unit)) in zip(axes, CORRUPTIONS.items(), strict=True):
         for i, name in enumerate(names):
             y = [100 * clean[i], *(100 * scores[kind, strength][i] for strength in strengths)]
             style = {"marker": "os^Dv"[i % 5], "color": SERIES[i % len(SERIES)]}
             ax.plot([0, *strengths], y, label=name, **style)
         ax.set(title=kind, xlabel=unit, ylim=(0, 102))
-        ax.grid(alpha=0.3)
-        ax.spines[["top", "right"]].set_visible(False)
+        tidy(ax, whole=False)
     for ax in figure.axes[::3]:
         ax.set_ylabel("test accuracy (%)")
     figure.axes[0].legend(frameon=False, loc="lower left")
@@ -248,11 +222,8 @@ def search_history(trials):
     """
 
     def points(state):
-        found = [
-            (trial["number"], 100 * trial["validation_accuracy"])
-            for trial in trials
-            if trial["state"] == state and trial["validation_accuracy"] is not None
-        ]
+        found = [(t["number"], t["validation_accuracy"]) for t in trials if t["state"] == state]
+        found = [(number, 100 * score) for number, score in found if score is not None]
         return np.array(found).reshape(-1, 2).T  # numbers (T,), accuracies (T,)
 
     figure = Figure(figsize=(7, 4), layout="constrained")
@@ -271,7 +242,7 @@ def search_history(trials):
 
 
 def importance(shares, n_trials):
-    """Show {option: share of what tells the best of so many trials from the others}, in [0, 1]."""
+    """Show the importance {option: share in [0, 1]} of the options in so many trials."""
     figure = Figure(figsize=(6, 3.6), layout="constrained")
     ax = figure.subplots()
     names = sorted(shares, key=shares.get)
@@ -297,7 +268,7 @@ def gan_losses(history):
     for name, colour, style in (("discriminator", BLUE, "o-"), ("generator", ORANGE, "s--")):
         losses = [row[f"{name}_loss"] for row in history]
         loss_ax.plot(epochs, losses, style, color=colour, ms=4, label=name)
-    loss_ax.axhline(np.log(2), color="black", lw=0.8, ls=":", label="told apart by tossing a coin")
+    loss_ax.axhline(np.log(2), color="black", lw=0.8, ls=":", label="no better than chance")
     losses = (row[f"{side}_loss"] for row in history for side in ("discriminator", "generator"))
     top = max(losses, default=1)
     loss_ax.set(title="Loss", xlabel="epoch", ylabel="cross-entropy (nats)", ylim=(0, 1.1 * top))

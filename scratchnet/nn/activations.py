@@ -9,6 +9,8 @@ In the comments: B images in a batch, N numbers of each.
 
 import numpy as np
 
+from scratchnet.nn.layers import check_shape
+
 
 class LeakyReLU:
     """Leaky rectifier: y = x where x > 0, and slope · x elsewhere, so that no unit dies for good.
@@ -32,7 +34,7 @@ class LeakyReLU:
 
     def backward(self, dy):
         """Return dx: dy where x > 0, else slope dy; ValueError if dy has not the last x's shape."""
-        _check(self, dy, self.mask)
+        check_shape(self, dy, self.mask.shape)
         return dy * np.maximum(self.mask, dy.dtype.type(self.slope))  # (B,N)
 
     def __repr__(self):
@@ -52,7 +54,7 @@ class Tanh:
 
     def backward(self, dy):
         """Return dx = dy (1 - y²); ValueError if dy has not the shape of the last x."""
-        _check(self, dy, self.y)
+        check_shape(self, dy, self.y.shape)
         return dy * (1 - self.y * self.y)  # (B,N)
 
     def __repr__(self):
@@ -72,7 +74,7 @@ class Sigmoid:
 
     def backward(self, dy):
         """Return dx = dy y (1 - y); ValueError if dy has not the shape of the last x."""
-        _check(self, dy, self.y)
+        check_shape(self, dy, self.y.shape)
         return dy * (1 - self.y) * self.y  # (B,N)
 
     def __repr__(self):
@@ -87,11 +89,3 @@ def sigmoid(x):
     """
     exp = np.exp(-np.abs(x))  # in (0,1]
     return np.where(x < 0, exp, x.dtype.type(1)) / (1 + exp)
-
-
-def _check(layer, dy, last):
-    if dy.shape != last.shape:
-        raise ValueError(
-            f"{type(layer).__name__} takes dy of shape {last.shape}, as its last output, "
-            f"not {dy.shape}"
-        )

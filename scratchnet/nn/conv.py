@@ -24,6 +24,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from scratchnet.nn.layers import check_shape
+
 
 def output_size(length, size, stride):
     """Return how many windows of a size fit into a length, every `stride` pixels, as in PyTorch.
@@ -186,10 +188,8 @@ class Conv2d:
         self.b = rng.uniform(-bound, bound, n_out).astype(dtype)  # (O,)
         self.dW = np.zeros_like(self.W)  # (O,C,k,k)
         self.db = np.zeros_like(self.b)  # (O,)
-        self.stride = stride
-        self.padding = padding
-        self.matmul = matmul
-        self.ops = ops
+        self.stride, self.padding = stride, padding
+        self.matmul, self.ops = matmul, ops
         self.shape, self.patches = (0, n_in, size, size), None  # no batch seen yet
         self.output_shape = (0, n_out, 1, 1)
 
@@ -266,11 +266,7 @@ class MaxPool2d:
 
     def backward(self, dy):
         """Return dx (B, C, H, W) for dy (B, C, H', W'); ValueError for another shape of dy."""
-        if dy.shape != self.argmax.shape:
-            raise ValueError(
-                f"MaxPool2d takes dy of shape {self.argmax.shape}, as its last output, "
-                f"not {dy.shape}"
-            )
+        check_shape(self, dy, self.argmax.shape)
         return self.ops.max_pool_backward(dy, self.argmax, self.x, self.size, self.stride)
 
 
@@ -287,8 +283,6 @@ class Flatten:
 
     def backward(self, dy):
         """Return dx, of the shape of the last x; ValueError if dy does not fit it."""
-        expected = (self.shape[0], math.prod(self.shape[1:]))
-        if dy.shape != expected:
-            raise ValueError(f"Flatten takes dy of shape {expected}, not {dy.shape}")
+        check_shape(self, dy, (self.shape[0], math.prod(self.shape[1:])))
         images_innermost = np.ascontiguousarray(dy.T).T  # (B,CHW), as the layer before wants it
         return images_innermost.reshape(self.shape)  # (B,C,H,W)

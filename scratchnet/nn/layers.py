@@ -107,11 +107,15 @@ class ReLU:
 
     def backward(self, dy):
         """Return dx: dy where x > 0, else 0; ValueError if dy has not the shape of the last x."""
-        if dy.shape != self.mask.shape:
-            raise ValueError(
-                f"ReLU takes dy of shape {self.mask.shape}, as its last output, not {dy.shape}"
-            )
+        check_shape(self, dy, self.mask.shape)
         return dy * self.mask  # (B,O)
 
     def __repr__(self):
         return "ReLU()"
+
+
+def check_shape(layer, dy, shape):
+    """ValueError if the gradient dy has not the shape of the layer's last output."""
+    if dy.shape != shape:
+        name = type(layer).__name__
+        raise ValueError(f"{name} takes dy of shape {shape}, as its last output, not {dy.shape}")

@@ -7,12 +7,14 @@ That walk is the chain rule, and all there is to backpropagation (Rumelhart, Hin
 "Learning representations by back-propagating errors", 1986). README.md beside this file derives it.
 """
 
+from functools import cache
 from itertools import pairwise
 
 import numpy as np
 
 from scratchnet.nn.layers import Linear, ReLU
-from scratchnet.nn.parameters import check_parameters, parameter_names
+
+CACHED = {"x", "y", "patches"}  # what forward keeps for backward, and is no parameter
 
 
 class Network:
@@ -34,7 +36,7 @@ class Network:
         return [layer for layer in self.layers if parameter_names(layer)]
 
     def forward(self, x):
-        """Return what the last layer makes of x (B, inputs): of images, the logits (B, classes)."""
+        """Return the last layer's output for x (B, inputs): for images, the logits (B, classes)."""
         for layer in self.layers:
             x = layer.forward(x)
         return x
@@ -91,8 +93,44 @@ class MLP(Network):
 
     def __str__(self):
         """Its widths: 784-128-64-10."""
-        widths = [
-            len(self.parametric_layers[0].W),
-            *(len(layer.b) for layer in self.parametric_layers),
-        ]
-        return "-".join(map(str, widths))
+        layers = self.parametric_layers
+        return "-".join(map(str, (len(layers[0].W), *(len(layer.b) for layer in layers))))
+
+
+def parameter_names(layer):
+    """Return the names of a layer's parameters, in the order of its attributes: ("W", "b")."""
+    return _with_gradients(tuple(vars(layer)))
+
+
+@cache  # the optimiser asks at every step
+def _with_gradients(names):
+    return tuple(name for name in names if "d" + name in names and name not in CACHED)
+
+
+def check_parameters(layer):
+    """ValueError if the layer holds what may be a parameter and has no gradient of its shape.
+
+    No optimiser would ever find it. Names that begin with "_", such as those of constants, are
+    not asked about.
+    """
+    held, parameters = vars(layer), parameter_names(layer)
+    known = {*CACHED, *parameters, *(f"d{name}" for name in parameters)}
+    for name, value in held.items():
+        if name in parameters:  # a float, for example, cannot be changed in place
+            shape = np.shape(held[f"d{name}"])
+            overlooked = not isinstance(value, np.ndarray) or value.shape != shape
+        else:
+            overlooked = name not in known and name[0] != "_" and _may_be_parameter(value)
+        if overlooked:
+            raise ValueError(
+                f"{type(layer).__name__}.{name} would never be trained: a parameter X is an array "
+                f"with its gradient beside it, an array dX of its shape; name anything else _{name}"
+            )
+
+
+def _may_be_parameter(value):
+    """Tell whether a value is an array of floats, a layer, or a list with one of these."""
+    if isinstance(value, list | tuple):
+        return any(map(_may_be_parameter, value))
+    is_floats = isinstance(value, np.ndarray) and value.dtype.kind == "f" and value.size > 0
+    return is_floats or hasattr(value, "backward")

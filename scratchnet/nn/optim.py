@@ -113,9 +113,8 @@ class Adam:
         correction1, correction2 = (1 - beta ** int(self.steps) for beta in self.betas)
         step_size, sqrt_correction2 = self.lr / correction1, math.sqrt(correction2)
         parameters, gradients = self.network.parameters(), self.network.gradients()
-        for (_, p), (_, g), (_, m), (_, v) in zip(
-            parameters, gradients, self.first_moments, self.second_moments, strict=True
-        ):
+        moments = self.first_moments, self.second_moments
+        for (_, p), (_, g), (_, m), (_, v) in zip(parameters, gradients, *moments, strict=True):
             self.update(p, g, m, v, step_size, sqrt_correction2, self.betas, self.eps)
 
     def state(self):

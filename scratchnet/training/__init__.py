@@ -1,1 +1,1 @@
-"""A training under way: its options, its loop, its files, and how it goes on."""
+"""Training: its options, its loop, its files, and how it resumes."""

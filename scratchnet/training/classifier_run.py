@@ -1,6 +1,6 @@
 """A digit classifier in training: its arrays, its scores, its figures, and how it is loaded again.
 
-model.safetensors ──load_classifier──> tensors, state ──ClassifierRun.resume──> goes on
+model.safetensors ──load_classifier──> tensors, state ──ClassifierRun.resume──> a run
                   ──load_network──> a trained network
 """
 
@@ -12,11 +12,11 @@ import numpy as np
 
 from scratchnet import data
 from scratchnet.data import to_unit_interval
-from scratchnet.errors import CheckpointError, UsageError
+from scratchnet.errors import UsageError
 from scratchnet.evaluation.metrics import evaluate
 from scratchnet.training import checkpoint
 from scratchnet.training.config import MODELS, TrainConfig
-from scratchnet.training.run import Run, check_data, load_state
+from scratchnet.training.run import Run, check_data, check_widths, load_state
 
 
 class ClassifierRun(Run):
@@ -86,25 +86,14 @@ def hold_out_validation(dataset, config):
 
 
 def load_classifier(path):
-    """Return the (tensors, state) of a checkpoint that a `ClassifierRun` saved, as `load_state`.
+    """Return the (tensors, state) of a checkpoint that a `ClassifierRun` saved.
 
-    Raises:
-        CheckpointError: as there; or its weights are not those of the network it names, for which
-            no memory is taken then.
+    CheckpointError as `load_state` and `check_widths`.
     """
     tensors, state = load_state(path, ClassifierRun)
-    convolutions = sum(bool(re.fullmatch(r"conv\d+\.W", name)) for name in tensors)
-    n_in = None  # of the first dense layer: what those before it make of the pixels
-    for i, n_out in enumerate((*state["config"]["hidden"], 10), start=convolutions + 1):
-        if (name := f"linear{i}.W") not in tensors:
-            raise CheckpointError(f"{path} is of another network: {name} is missing")
-        shape = tensors[name].shape
-        wanted = (*shape[:1], n_out) if n_in is None else (n_in, n_out)
-        if shape != wanted:
-            raise CheckpointError(
-                f"{path} is of another network: {name} is {shape}, {wanted} by its widths"
-            )
-        n_in = n_out
+    first = 1 + sum(bool(re.fullmatch(r"conv\d+\.W", name)) for name in tensors)  # dense layer
+    n_in = tensors.get(f"linear{first}.W", np.empty(0)).shape[:1]  # whatever the pixels become
+    check_widths(path, tensors, (*n_in, *state["config"]["hidden"], 10), "linear{}.W", first)
     return tensors, state
 
 

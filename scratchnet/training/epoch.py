@@ -9,7 +9,7 @@ import numpy as np
 
 from scratchnet import data
 from scratchnet.cli.summary import library
-from scratchnet.data.batches import to_tanh_range
+from scratchnet.data.batches import gan_batches, to_tanh_range
 from scratchnet.nn.losses import softmax_cross_entropy
 from scratchnet.training.progress import GracefulStop
 
@@ -100,7 +100,7 @@ def adversarial(gan, config, images):
 
     def train_one_epoch(epoch, progress):
         order = {"seed": config.seed, "epoch": epoch, "start": progress.batch}
-        batches = data.gan_batches(x, config.batch_size, config.noise, **order)
+        batches = gan_batches(x, config.batch_size, config.noise, **order)
         train_gan_epoch(gan, batches, progress)
 
     return train_one_epoch

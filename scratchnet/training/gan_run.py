@@ -7,33 +7,32 @@ The pictures are of the same noise, before the first epoch and after each.
 """
 
 import shutil
-from itertools import pairwise
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from scratchnet.data.batches import draw_noise
-from scratchnet.errors import CheckpointError, NumericError, UsageError
+from scratchnet.errors import NumericError, UsageError
 from scratchnet.evaluation import image_grid
 from scratchnet.evaluation.gan_metrics import GANMetrics
 from scratchnet.evaluation.image_grid import make_grid
 from scratchnet.nn.gan import PIXELS
 from scratchnet.training.config import AMOUNT, GANConfig
 from scratchnet.training.progress import Progress
-from scratchnet.training.run import Run, load_state
+from scratchnet.training.run import Run, check_widths, load_state
 
 SHOWN, COLUMNS = 100, 10  # digits in a picture, and in a row of it
 EVALUATED = 1000  # digits that the classifier evaluates after each epoch
 
 
+@dataclass
 class GANProgress(Progress):
-    """The account of an epoch in which two networks learn; `loss_sum` is the discriminator's."""
+    """The progress of an epoch in which two networks learn; `loss_sum` is the discriminator's."""
+
+    generator_loss_sum: float = 0.0
 
     COUNTED = Progress.COUNTED | {"generator_loss_sum": AMOUNT}
-
-    def __init__(self, *args, generator_loss_sum=0.0, **kwargs):
-        super().__init__(*args, **kwargs)
-        self.generator_loss_sum = generator_loss_sum
 
     def record(self, discriminator_loss, generator_loss, n_images):
         """Count the mean losses of a batch; NumericError if one is not finite."""
@@ -60,12 +59,14 @@ class GANRun(Run):
 
     @property
     def arrays(self):
-        return {
-            f"{side}.{kind}{name}": array
-            for side in ("generator", "discriminator")
-            for kind, named in _state_of(self.gan, side).items()
-            for name, array in named
-        }
+        arrays = {}
+        for side in ("generator", "discriminator"):
+            network, adam = getattr(self.gan, side), getattr(self.gan, f"{side}_adam")
+            arrays |= {f"{side}.{name}": array for name, array in network.parameters()}
+            arrays |= {f"{side}.mean.{name}": array for name, array in adam.first_moments}
+            arrays |= {f"{side}.square.{name}": array for name, array in adam.second_moments}
+            arrays[f"{side}.adam.steps"] = adam.steps
+        return arrays
 
     def resume(self, tensors, state):
         super().resume(tensors, state)
@@ -84,14 +85,9 @@ class GANRun(Run):
         print(f"metrics by the classifier {name}: {classifier}")
 
     def generate(self, n, batch):
-        """Return n digits, uint8 (n, 28, 28), of the same noise for the same number of a batch.
-
-        Raises:
-            NumericError: they are not finite.
-        """
-        noise = draw_noise(
-            (n, self.config.noise), seed=self.config.seed, epoch=0, batch=batch
-        )  # (n,Z)
+        """Return n digits, uint8 (n, 28, 28), of the noise of a batch; NumericError for NaN."""
+        shape, seed = (n, self.config.noise), self.config.seed
+        noise = draw_noise(shape, seed=seed, epoch=0, batch=batch)  # (n,Z)
         with np.errstate(over="ignore", invalid="ignore"):  # the error below says it
             parts = [self.gan.generator.forward(noise[i : i + 1000]) for i in range(0, n, 1000)]
         x = np.concatenate(parts)  # (n,784) in [-1, 1]
@@ -100,7 +96,7 @@ class GANRun(Run):
         return np.rint((x + 1) * 127.5).astype(np.uint8).reshape(n, 28, 28)
 
     def draw_digits(self, epoch):
-        """Write what the generator makes of the same noise as ever, after so many epochs."""
+        """Write the digits generated from the same noise as ever, after so many epochs."""
         self.digits.mkdir(exist_ok=True)
         sheet = make_grid(self.generate(SHOWN, batch=1), COLUMNS)
         image_grid.save(sheet, self._picture(epoch))
@@ -115,7 +111,7 @@ class GANRun(Run):
         d_loss, g_loss = (loss_sum / progress.n_images for loss_sum in sums)
         text, share = f"loss D {d_loss:.4f}, G {g_loss:.4f}", None
         if self.metrics:
-            share = self.metrics.confident_share(self.generate(EVALUATED, batch=2))
+            share = self.metrics(self.generate(EVALUATED, batch=2)).confident
             text += f", confident {share:.1%}"
         self.close_epoch(progress, (d_loss, g_loss, share), text)
 
@@ -130,35 +126,15 @@ class GANRun(Run):
         image_grid.animate(pictures.values(), pictures, figures / "digits.gif")
 
 
-def _state_of(gan, side):
-    """Return {"": parameters, "mean.": ..., "square.": ..., "adam.": ...} of a network."""
-    network, adam = getattr(gan, side), getattr(gan, f"{side}_adam")
-    return {
-        "": network.parameters(),
-        "mean.": adam.first_moments,
-        "square.": adam.second_moments,
-        "adam.": [("steps", adam.steps)],
-    }
-
-
 def load_gan(path):
-    """Return the (tensors, state) of a checkpoint that a `GANRun` saved, as `load_state`.
+    """Return the (tensors, state) of a checkpoint that a `GANRun` saved.
 
-    Raises:
-        CheckpointError: as there; or its weights are not those of the networks it names, for which
-            no memory is taken then.
+    CheckpointError as `load_state` and `check_widths`.
     """
     tensors, state = load_state(path, GANRun)
     config = state["config"]
-    for side, sizes in (
-        ("generator", (config["noise"], *config["hidden"], PIXELS)),
-        ("discriminator", (PIXELS, *config["discriminator_hidden"], 1)),
-    ):
-        for i, shape in enumerate(pairwise(sizes), start=1):
-            found = getattr(tensors.get(f"{side}.linear{i}.W"), "shape", "missing")
-            if found != shape:
-                raise CheckpointError(
-                    f"{path} is of another network: {side}.linear{i}.W is {found}, "
-                    f"{shape} by its widths"
-                )
+    sizes = (config["noise"], *config["hidden"], PIXELS)
+    check_widths(path, tensors, sizes, "generator.linear{}.W")
+    sizes = (PIXELS, *config["discriminator_hidden"], 1)
+    check_widths(path, tensors, sizes, "discriminator.linear{}.W")
     return tensors, state

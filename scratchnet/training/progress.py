@@ -1,9 +1,10 @@
-"""Progress bar and stop: what a run tells while it runs, and how it stops between two batches."""
+"""Progress of an epoch: its bar, its mean loss, and how it stops between two batches."""
 
 import math
 import signal
 import sys
 import time
+from dataclasses import dataclass
 from typing import ClassVar
 
 from tqdm import tqdm
@@ -39,32 +40,21 @@ class GracefulStop:
         self.signum = signum
 
 
+@dataclass
 class Progress:
-    """The running account of one epoch: batches done, the sum of their losses, the seconds.
+    """The progress of one epoch; an interrupted one resumes from the numbers of `COUNTED`."""
 
-    Args:
-        title: how each line begins, for example "Epoch [1/10]".
-        n_images, batch_size: of the epoch.
-        log_interval: a line with the loss is printed every so many batches.
-        stop: a `GracefulStop`, looked at after every batch.
-        batch, loss_sum, seconds: where an interrupted epoch goes on.
-    """
+    title: str  # how each line begins, for example "Epoch [1/10]"
+    n_images: int
+    batch_size: int
+    log_interval: int  # batches from one line with the loss to the next
+    stop: GracefulStop  # looked at after every batch
+    batch: int = 0  # batches done
+    loss_sum: float = 0.0  # of the images, not of the batches: the last batch is smaller
+    seconds: float = 0.0
 
-    # What a checkpoint keeps of an epoch that is under way.
+    # What a checkpoint keeps of the progress of an epoch.
     COUNTED: ClassVar = {"batch": NATURAL, "loss_sum": AMOUNT, "seconds": AMOUNT}
-
-    def __init__(
-        self, title, n_images, batch_size, log_interval, stop, *, batch=0, loss_sum=0.0, seconds=0.0
-    ):
-        self.title = title
-        self.n_images = n_images
-        self.batch_size = batch_size
-        self.n_batches = math.ceil(n_images / batch_size)
-        self.log_interval = log_interval
-        self.stop = stop
-        self.batch = batch
-        self.loss_sum = loss_sum  # of the images, not of the batches: the last batch is smaller
-        self.seconds = seconds
 
     def watch(self, pieces):
         """Yield from `pieces`, a batch or several at a time, whose user records their batches.
@@ -73,15 +63,9 @@ class Progress:
             StoppedBetweenBatches: after the piece in which the stop was asked for.
         """
         begin = time.perf_counter() - self.seconds
-        with tqdm(
-            desc=self.title,
-            total=self.n_images,
-            initial=self.batch * self.batch_size,
-            unit=" images",
-            unit_scale=True,
-            leave=False,
-            disable=not sys.stderr.isatty(),
-        ) as self.bar:
+        done = {"total": self.n_images, "initial": self.batch * self.batch_size}
+        style = {"unit": " images", "unit_scale": True, "leave": False}
+        with tqdm(desc=self.title, **done, **style, disable=not sys.stderr.isatty()) as self.bar:
             for piece in pieces:
                 yield piece
                 # here the body of the caller's loop is through, and the weights are whole
@@ -105,5 +89,11 @@ class Progress:
         self.bar.update(n_images)
         if not self.bar.disable:
             self.bar.set_postfix_str(f"loss {loss}", refresh=False)
-        if self.batch % self.log_interval == 0 or self.batch == self.n_batches:
-            tqdm.write(f"{self.title}, Step [{self.batch}/{self.n_batches}], Loss: {loss}")
+        n_batches = math.ceil(self.n_images / self.batch_size)
+        if self.batch % self.log_interval == 0 or self.batch == n_batches:
+            tqdm.write(f"{self.title}, Step [{self.batch}/{n_batches}], Loss: {loss}")
+
+
+def counted(progress):
+    """Return what a checkpoint keeps of a `Progress`, or of its class before an epoch begins."""
+    return {name: getattr(progress, name) for name in progress.COUNTED}

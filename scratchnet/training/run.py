@@ -1,14 +1,14 @@
-"""A training under way: what of it changes from batch to batch, and how it is saved and goes on.
+"""The state of a training: what changes from batch to batch, and how it is saved and resumed.
 
     arrays, epoch, epoch_progress ──Run.save──> model.safetensors ──load_state, resume──> the same
 
-The files lie in a `RunFolder`. A run that was stopped and resumed ends with the same bits as one
-that never was.
+A run that was stopped and resumed ends with the same bits as one that never was.
 """
 
 import contextlib
 import shlex
 import signal
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -24,8 +24,8 @@ from scratchnet.errors import (
 )
 from scratchnet.training import checkpoint
 from scratchnet.training.config import checked, from_record, to_record
-from scratchnet.training.progress import Progress
-from scratchnet.training.run_folder import read_history
+from scratchnet.training.progress import Progress, counted
+from scratchnet.training.run_folder import columns, read_history
 
 
 class Run:
@@ -54,11 +54,11 @@ class Run:
         self.dataset = dataset
         self.n_images = n_images
         self.epoch = 1
-        self.epoch_progress = {n: check.check(0) for n, check in self.PROGRESS.COUNTED.items()}
+        self.epoch_progress = counted(self.PROGRESS)  # its defaults
         self.history = []
 
     def resume(self, tensors, state):
-        """Take over what the checkpoint holds, and the history that lies beside it.
+        """Continue from what the checkpoint holds, and the history that lies beside it.
 
         Raises:
             CheckpointError: of other data or another network, or beside a damaged history.
@@ -80,63 +80,46 @@ class Run:
 
     def begin_epoch(self, stop):
         """Return the `Progress` of the epoch under way, from where it stands."""
-        return self.PROGRESS(
-            f"Epoch [{self.epoch}/{self.config.epochs}]",
-            self.n_images,
-            self.config.batch_size,
-            self.config.log_interval,
-            stop,
-            **self.epoch_progress,
-        )
+        config, title = self.config, f"Epoch [{self.epoch}/{self.config.epochs}]"
+        size = self.n_images, config.batch_size
+        return self.PROGRESS(title, *size, config.log_interval, stop, **self.epoch_progress)
 
     @contextlib.contextmanager
     def saved_where_stopped(self, progress):
         """Within `with`, a stop between two batches saves the epoch where `progress` stands.
 
-        Raises:
-            StoppedBetweenBatches: that happened.
-            NumericError: broken weights, and nothing saved.
+        NumericError, and nothing saved, if the weights are not finite.
         """
         try:
             yield
         except StoppedBetweenBatches:
             self.check_finite()
-            self.epoch_progress = {name: getattr(progress, name) for name in progress.COUNTED}
+            self.epoch_progress = counted(progress)
             self.save()
             raise
 
     def close_epoch(self, progress, scores, text):
-        """Print and save a finished epoch; NumericError, and nothing saved, for broken weights.
+        """Print and save a finished epoch; NumericError as above.
 
-        Args:
-            scores: SCORES, or None for what was not measured.
-            text: the same for the eye.
+        Args: the values of SCORES, None for what was not measured; and the same as a text.
         """
-        row = {
-            "epoch": self.epoch,
-            **dict(zip(self.SCORES, scores, strict=True)),
-            "seconds": round(progress.seconds, 3),
-            "images_per_second": round(progress.n_images / progress.seconds),
-        }
-        speed = f"{row['seconds']:.1f} s, {row['images_per_second']:,} images/s"
-        tqdm.write(f"{progress.title}: {text}, {speed}")
+        seconds, speed = round(progress.seconds, 3), round(progress.n_images / progress.seconds)
+        tqdm.write(f"{progress.title}: {text}, {seconds:.1f} s, {speed:,} images/s")
         self.check_finite()
         # Before the checkpoint: killed in between, the epoch is run again, and no row is missing.
-        self.history.append(row)
+        row = (self.epoch, *scores, seconds, speed)
+        self.history.append(dict(zip(columns(self.SCORES), row, strict=True)))
         self.folder.write_history(self.history, self.SCORES)
         self.epoch += 1
-        self.epoch_progress = {n: check.check(0) for n, check in self.PROGRESS.COUNTED.items()}
+        self.epoch_progress = counted(self.PROGRESS)  # its defaults
         self.save()
 
     def save(self):
         """Write the checkpoint."""
         data = {"name": self.dataset.name, "sha256": self.dataset.sha256}
-        state = {
-            "config": to_record(self.config) | {"data": data},
-            "epoch": self.epoch,
-            "under_way": self.epoch_progress,
-        }
-        self.folder.write_model(self.arrays, state)
+        state = {"config": to_record(self.config) | {"data": data}}
+        state |= {"epoch": self.epoch, "under_way": self.epoch_progress}
+        checkpoint.save(self.folder.model, self.arrays, state)
 
     def check_finite(self):
         """Raise NumericError if an array of what is learned is no longer finite."""
@@ -154,12 +137,9 @@ class Run:
             command = ["python", "-m", self.COMMAND, "--resume", str(model)]
             if self.config.data_dir:
                 command += ["--data-dir", self.config.data_dir]
-            raise Stopped(
-                stopped.signum,
-                f"stopped by {signal.Signals(stopped.signum).name} with {self.epoch - 1} epochs "
-                f"and {self.epoch_progress['batch']} batches done; "
-                f"go on with {shlex.join(command)}",
-            ) from None
+            name, batches = signal.Signals(stopped.signum).name, self.epoch_progress["batch"]
+            done = f"stopped by {name} with {self.epoch - 1} epochs and {batches} batches done"
+            raise Stopped(stopped.signum, f"{done}; go on with {shlex.join(command)}") from None
         except NumericError as error:
             left = f"{model} holds the last good epoch" if model.exists() else "nothing saved"
             raise NumericError(f"{error}; try a lower {self.RATES}; {left}") from None
@@ -171,7 +151,7 @@ def load_state(path, kind):
     Returns:
         tensors: {name: array}.
         state: `config`, its recorded options, checked as on the command line; `data`, the name and
-            the SHA-256 of what it was trained on; `epoch` and `under_way`.
+            the SHA-256 of what it was trained on; `epoch` and `under_way`, as a `Run` has them.
 
     Raises:
         CheckpointError: as `checkpoint.load`; or it is no such run's.
@@ -192,6 +172,23 @@ def load_state(path, kind):
         reason = f"it has no {error}" if isinstance(error, KeyError) else error
         raise CheckpointError(f"{path} is no checkpoint of a {kind.NETWORK}: {reason}") from error
     return tensors, state
+
+
+def check_widths(path, tensors, sizes, name, first=1):
+    """Raise CheckpointError unless the dense layers of a checkpoint have the sizes it records.
+
+    So no memory is ever taken for a network larger than its file.
+
+    Args:
+        sizes: inputs, hidden widths in order, outputs.
+        name: of the weights, with {} for the number of the layer, the first of which is `first`.
+    """
+    for i, shape in enumerate(pairwise(sizes), start=first):
+        found = getattr(tensors.get(name.format(i)), "shape", "missing")
+        if found != shape:
+            raise CheckpointError(
+                f"{path} is of another network: {name.format(i)} is {found}, {shape} by its widths"
+            )
 
 
 def check_data(path, trained_on, dataset):

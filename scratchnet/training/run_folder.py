@@ -1,4 +1,4 @@
-"""The folder of a run: what was done, how it went and what came of it.
+"""The folder of a run: its options, its history, its results.
 
     config.json   history.csv   metrics.json   model.safetensors   figures/*
 
@@ -20,7 +20,6 @@ import filelock
 from scratchnet import __version__
 from scratchnet.errors import CheckpointError, UsageError
 from scratchnet.files import write_csv, write_json
-from scratchnet.training import checkpoint
 
 LIBRARIES = ("numpy", "numba", "matplotlib", "mlxtend", "pooch", "safetensors")
 
@@ -55,9 +54,6 @@ class RunFolder:
         metrics = {"dataset": dataset.name, **scores, "train_seconds": seconds}
         write_json(self.path / "metrics.json", metrics)
 
-    def write_model(self, arrays, state):
-        checkpoint.save(self.model, arrays, state)
-
     def figures(self):
         """Return the folder of the figures; it is made if it is not there."""
         folder = self.path / "figures"
@@ -65,7 +61,6 @@ class RunFolder:
         return folder
 
     def print_files(self):
-        """Print what the run has left."""
         names = sorted(path.name for path in self.path.iterdir() if path.name[0] != ".")
         print(f"files   {', '.join(names)} in {self}")
 
@@ -104,25 +99,17 @@ def columns(scores):
 def read_history(path, scores):
     """Return the rows of history.csv as `write_history` took them; none if there is no file.
 
-    Raises:
-        CheckpointError: it is no such file.
+    CheckpointError if it is no such file.
     """
     if not path.exists():
         return []
-    whole = ("epoch", "images_per_second")
+    kinds = dict.fromkeys(columns(scores), float) | {"epoch": int, "images_per_second": int}
     try:
         with path.open(newline="") as file:
             rows = csv.DictReader(file)
-            if tuple(rows.fieldnames or ()) != columns(scores):
+            if rows.fieldnames != list(kinds):
                 raise ValueError("another header")
-            return [
-                {
-                    name: None if row[name] == "" else (int if name in whole else float)(row[name])
-                    for name in columns(scores)
-                }
-                for row in rows
-            ]
+            return [{n: kinds[n](row[n]) if row[n] != "" else None for n in kinds} for row in rows]
     except (KeyError, TypeError, ValueError, csv.Error) as error:
-        raise CheckpointError(
-            f"{path} is damaged; without it, the run goes on with a new history"
-        ) from error
+        way_out = "without it, the run goes on with a new history"
+        raise CheckpointError(f"{path} is damaged; {way_out}") from error

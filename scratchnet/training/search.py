@@ -24,25 +24,21 @@ def suggest(trial):
         return float(f"{trial.suggest_float(name, low, high, **kwargs):.3g}")
 
     depth = trial.suggest_int("depth", 1, 3)
-    return {
+    options = {
         "lr": real("lr", 0.01, 0.3, log=True),
         "lr_decay": real("lr_decay", 0.7, 1),
         "momentum": real("momentum", 0, 0.95),
         "weight_decay": real("weight_decay", 1e-6, 1e-3, log=True),
         "batch_size": trial.suggest_categorical("batch_size", [16, 32, 64, 128]),
-        # Later layers are narrower: of 512 wide ones, each would cost as much as the first.
-        "hidden": [
-            trial.suggest_int(f"width{i}", 64, 512 if i == 1 else 256, step=64)
-            for i in range(1, depth + 1)
-        ],
     }
+    # Later layers are narrower: of 512 wide ones, each would cost as much as the first.
+    widest = (512, 256, 256)[:depth]
+    width = [trial.suggest_int(f"width{i}", 64, n, step=64) for i, n in enumerate(widest, start=1)]
+    return options | {"hidden": width}
 
 
 def train_and_validate(trial, search, train, validation):
-    """Train a network for one trial; return its accuracy on the validation images at the end.
-
-    Args:
-        search: the `TuneConfig`.
+    """Train a network for one trial of a `TuneConfig`; return its final validation accuracy.
 
     Raises:
         optuna.TrialPruned: it does worse than others did, or its loss is no longer finite.

@@ -24,6 +24,7 @@ import os
 import platform
 import time
 from contextlib import contextmanager
+from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -54,7 +55,7 @@ def open_study(storage, name):
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     try:
         return optuna.create_study(
-            storage=open_database(storage) if is_url(storage) else open_journal(storage),
+            storage=open_database(storage) if "://" in storage else open_journal(storage),
             study_name=name,
             direction="maximize",
             load_if_exists=True,
@@ -92,31 +93,23 @@ def reachable(storage):
         raise OSError(f"--storage {shown(storage)} cannot be used: {reason}") from error
 
 
-def is_url(storage):
-    return "://" in storage
-
-
 def shown(storage):
     """Return a storage as it may be printed: a URL may hold a password."""
-    return f"{storage.partition('://')[0]}://..." if is_url(storage) else storage
+    scheme, is_url, _ = storage.partition("://")
+    return f"{scheme}://..." if is_url else storage
 
 
+@dataclass
 class Worker:
-    """Does trials of a study until `goal` of them are done, by whomever.
+    """Does trials of a study until `goal` of them are done, by whomever."""
 
-    Args:
-        study: from `open_study`, of this process alone.
-        heartbeat_timeout: seconds after which another's trial is given up, if it reports nothing:
-            far more than an epoch takes.
-        seed: with the number of a trial, what the sampler draws it from.
-    """
-
-    def __init__(self, study, goal, *, heartbeat_timeout, seed):
-        self.study = study
-        self.goal = goal
-        self.heartbeat_timeout = heartbeat_timeout
-        self.seed = seed
-        self.last_seen = {}  # {number of a running trial: (reports, the time they were that many)}
+    study: optuna.Study  # from `open_study`, of this process alone
+    goal: int
+    _: KW_ONLY
+    heartbeat_timeout: float  # seconds until another's silent trial is given up: many epochs'
+    seed: int  # with the number of a trial, what the sampler draws it from
+    # {number of a running trial: (reports, the time they were that many)}
+    last_seen: dict = field(default_factory=dict, init=False)
 
     def work(self, objective):
         """Yield each trial after `objective(trial)` has returned its value or pruned it."""
@@ -175,7 +168,7 @@ class Worker:
         }
         for number, (_, since) in self.last_seen.items():
             if now - since >= self.heartbeat_timeout and self.fail(number):
-                print(f"trial {number:3}  nothing heard of it")
+                print(f"trial {number:3}  no heartbeat, given up")
 
     def fail(self, trial):
         """Mark a trial as failed; False if it is over already."""

@@ -354,7 +354,7 @@ class TestFlatten:
     def test_names_the_shapes_when_a_gradient_does_not_fit(self):
         flatten = Flatten()
         flatten.forward(np.zeros((2, 3, 1, 1)))
-        with pytest.raises(ValueError, match=r"\(2, 3\), not \(3, 2\)"):
+        with pytest.raises(ValueError, match=r"\(2, 3\), as its last output, not \(3, 2\)"):
             flatten.backward(np.zeros((3, 2)))
 
 
