@@ -13,6 +13,7 @@ there: how far it drifts off shows what differences of rounding add up to.
 from dataclasses import dataclass
 from functools import partial
 from itertools import count
+from types import SimpleNamespace
 
 import numpy as np
 import torch
@@ -21,7 +22,8 @@ from torch.nn import functional as F
 import scratchnet
 from scratchnet.checking.comparison import compare_step
 from scratchnet.checking.layer_bounds import LOSSES, layer_names, step_bounds
-from scratchnet.checking.trace import short, state, trace_scratchnet
+from scratchnet.checking.trace import short, state, trace_scratchnet, watch
+from scratchnet.training.epoch import train_epoch
 from torch_ref import data, model
 from torch_ref.lockstep import optim, trace
 
@@ -206,4 +208,16 @@ def walk(lockstep, found, train, batch_size, seed, dtype):
         ours = scratchnet.data.batches(x, found.train.labels, batch_size, seed=seed, epoch=epoch)
         theirs = data.batches(train, batch_size, seed=seed, epoch=epoch, dtype=torch_dtype)
         for our_batch, their_batch in zip(ours, theirs, strict=True):
-            yield lockstep.step(our_batch, their_batch)
+            yield lockstep.watch(partial(_train, lockstep, *our_batch), their_batch)
+
+
+def _train(lockstep, x, labels):
+    """Take a step in the loop of `scratchnet.train`; return its trace."""
+    setting, losses = (lockstep.network, lockstep.optimiser), []
+    progress = SimpleNamespace(watch=iter, record=lambda loss, n_images: losses.append(loss))
+
+    def learn():
+        train_epoch(*setting, [(x, labels)], progress)
+        return losses.pop()
+
+    return watch(*setting, learn) | {"labels": labels.copy()}
