@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 import scratchnet
 from scratchnet import MLP, Linear, ReLU, softmax_cross_entropy
 from scratchnet.checking import gradcheck
-from scratchnet.nn.network import Network
 from tests.conftest import ROOT
 
 
@@ -211,12 +210,3 @@ def test_a_parameter_without_gradient_is_refused_unless_the_parameters_are_named
     with pytest.raises(ValueError, match="no dgamma"):
         gradcheck.check_layer(ForgetfulScale(), x, rng=rng(), parameters=["gamma"])
     assert gradcheck.check_layer(ForgetfulScale(), x, rng=rng(), parameters=[])["x"].ok
-
-
-def test_parameters_that_a_network_does_not_name_are_refused():
-    network = Network([Linear(3, 3, rng=rng(), dtype=np.float64), Scale()])
-
-    with pytest.raises(ValueError, match="leaves out Scale"):
-        gradcheck.check_network(
-            network, softmax_cross_entropy, rng().random((4, 3)), np.arange(4) % 3, rng=rng()
-        )
