@@ -1,6 +1,6 @@
 """The same networks in PyTorch, and the proof that both sides compute the same.
 
-model     the networks as any PyTorch user writes them; weights carried over in both directions
+model     the networks as any PyTorch user writes them; weights carried over to them
 data      MNIST through torchvision
 train     the training loop of a PyTorch tutorial
 gan       a GAN and its training loop, as any PyTorch user writes them

@@ -1,10 +1,322 @@
-"""The catalogue of bugs: the classic mistakes, each as a line of scratchnet and what it would be.
+"""The catalogue of bugs: the classic mistakes, each as a patch of scratchnet.
 
 Most of them train. Many reach an accuracy over 90 %, and a few that of the right network: a loss
 that falls and an accuracy that rises prove little.
 """
 
+import re
 from typing import NamedTuple
+
+# Under [model: file] the bugs of a file: the name, then - the right text and + the wrong one, once
+# or more often. Each right text stands in the file exactly once.
+CATALOGUE = """
+[mlp: nn/layers.py]
+ReLU's slope at 0 is 1
+    - ~(x <= 0)
+    + ~(x < 0)
+ReLU's mask is taken from the gradient
+    - return dy * self.mask  # (B,O)
+    + return np.where(dy <= 0, dy.dtype.type(0), dy)
+ReLU lets every gradient through
+    - return dy * self.mask  # (B,O)
+    + return dy
+ReLU leaks in the backward pass only
+    - return dy * self.mask  # (B,O)
+    + return dy * np.maximum(self.mask, dy.dtype.type(0.01))
+
+[mlp: nn/network.py]
+A ReLU follows the logits
+    - (layers[:-1])
+    + (layers)
+
+[mlp: nn/layers.py]
+Activations of the batch before
+    - self.x = x
+    + self.x, self.last = getattr(self, "last", x), x
+The bias is not added
+    - y += self.b  # (B,O) + (O,) -> (B,O)
+    + pass
+The products are in single precision
+    - y = self.matmul(x, self.W)
+    + y = self.matmul(x.astype(np.float32), self.W.astype(np.float32)).astype(x.dtype)
+The weight gradient is transposed
+    - self.dW = self.matmul(self.x.T, dy)
+    + self.dW = self.matmul(dy.T, self.x).reshape(self.W.shape)
+Gradients add up from batch to batch
+    - self.dW = self.matmul(self.x.T, dy)
+    + self.dW = self.dW + self.matmul(self.x.T, dy)
+    - self.db = dy.sum(axis=0)  # (B,O) -> (O,)
+    + self.db = self.db + dy.sum(axis=0)
+The bias gradient is forgotten
+    - self.db = dy.sum(axis=0)  # (B,O) -> (O,)
+    + self.db = np.zeros_like(self.b)
+The bias gradient is averaged
+    - self.db = dy.sum(axis=0)  # (B,O) -> (O,)
+    + self.db = dy.mean(axis=0)
+The bias gradient of the wrong layer
+    - self.db = dy.sum(axis=0)  # (B,O) -> (O,)
+    + self.db = self.matmul(dy, self.W.T).sum(axis=0)[: len(self.b)]
+The weights are reshaped where they should be transposed
+    - return self.matmul(dy, self.W.T) if need_dx else None
+    + return self.matmul(dy, self.W.reshape(self.W.shape[::-1])) if need_dx else None
+The gradient flows through updated weights
+    - return self.matmul(dy, self.W.T) if need_dx else None
+    + return self.matmul(dy, (self.W - 0.1 * self.dW).T) if need_dx else None
+Weights are updated during backward
+    - self.db = dy.sum(axis=0)  # (B,O) -> (O,)
+    + self.db = dy.sum(axis=0)  # (B,O) -> (O,)
+    +         self.W -= 0.1 * self.dW
+
+[mlp: nn/network.py]
+The first layer gets no gradient
+    - self.layers[0].backward(dy, need_dx=False)
+    + pass
+
+[mlp: nn/losses.py]
+The gradient lacks 1/N
+    - dlogits /= n_images
+    + pass
+Sum instead of mean
+    - dlogits /= n_images
+    + pass
+    - loss = (np.log(total[:, 0]) - shifted[images, labels]).mean()
+    + loss = (np.log(total[:, 0]) - shifted[images, labels]).sum()
+Divided by the wrong N: always 32
+    - dlogits /= n_images
+    + dlogits /= 32
+Divided by the number of classes
+    - dlogits /= n_images
+    + dlogits /= n_classes
+One maximum for the whole batch
+    - shifted = logits - logits.max(axis=1, keepdims=True)
+    + shifted = logits - logits.max()
+The maximum is taken along the wrong axis
+    - shifted = logits - logits.max(axis=1, keepdims=True)
+    + shifted = logits - logits.max(axis=0, keepdims=True)
+No maximum is subtracted
+    - shifted = logits - logits.max(axis=1, keepdims=True)
+    + shifted = logits
+One sum for the whole batch
+    - total = exp.sum(axis=1, keepdims=True)
+    + total = exp.sum(keepdims=True)
+Softmax is applied twice
+    - shifted = logits - logits.max(axis=1, keepdims=True)
+    + logits = softmax(logits)
+    +     shifted = logits - logits.max(axis=1, keepdims=True)
+The logarithm is kept from 0 by an epsilon
+    - loss = (np.log(total[:, 0]) - shifted[images, labels]).mean()
+    + loss = -np.log(exp[images, labels] / total[:, 0] + 1e-7).mean()
+Labels are off by one
+    - dlogits[images, labels] -= 1
+    + dlogits[images, labels - 1] -= 1
+
+[mlp: nn/optim.py]
+Momentum is applied to the weights
+    - v *= self.momentum
+    + v[:] = self.momentum * p
+Momentum averages: v gets (1 - momentum) g
+    - v += g
+    + v += 0.5 * g
+Nesterov's momentum unasked
+    - g = v
+    + g = g + self.momentum * v
+The learning rate is inside the velocity
+    - v += g
+    + v += self.lr * g
+    - g = v
+    + g = v / self.lr
+Weight decay is not in the gradient
+    - g = g + self.weight_decay * p
+    + g = g + 0 * p
+Weight decay grows the weights
+    - g = g + self.weight_decay * p
+    + g = g - self.weight_decay * p
+The update makes a new array
+    - p -= self.lr * g
+    + p = p - self.lr * g
+
+[mlp: data/batches.py]
+The last, smaller batch is dropped
+    - range(start * batch_size, len(x), batch_size)
+    + range(start * batch_size, len(x) - batch_size + 1, batch_size)
+Batches are shuffled, but not what is in them
+    - order = shuffled(len(x), seed=seed, epoch=epoch)  # (N,)
+    -     for first in
+    + order = shuffled(-(-len(x) // batch_size), seed=seed, epoch=epoch)
+    +     order = (order[:, None] * batch_size + np.arange(batch_size)).ravel()
+    +     order = order[order < len(x)]
+    +     for first in
+The same order in every epoch
+    - order = shuffled(len(x), seed=seed, epoch=epoch)  # (N,)
+    -     for first in
+    + order = shuffled(len(x), seed=seed, epoch=1)
+    +     for first in
+Images are drawn with replacement
+    - order = shuffled(len(x), seed=seed, epoch=epoch)  # (N,)
+    -     for first in
+    + order = np.random.default_rng((seed, epoch)).integers(len(x), size=len(x))
+    +     for first in
+Images are shuffled, labels are not
+    - yield x[chosen], labels[chosen]
+    + yield x[chosen], labels[first : first + batch_size]
+Pixels are left in 0..255
+    - x /= 255
+    + pass
+Pixels are divided by 256
+    - x /= 255
+    + x /= 256
+Images are read column by column
+    - x = images.reshape(
+    + x = images.swapaxes(1, 2).reshape(
+
+[cnn: nn/conv.py]
+Kernels are flipped going forward
+    - y = matmul(W.reshape(n_out, -1), columns)
+    + y = matmul(W[:, :, ::-1, ::-1].reshape(n_out, -1), columns)
+Kernels are flipped going back
+    - dpatches = matmul(W.reshape(n_out, -1).T, dy)
+    + dpatches = matmul(W[:, :, ::-1, ::-1].reshape(n_out, -1).T, dy)
+The padding is off by one
+    - padded[:, padding : padding + H, padding : padding + W] =
+    + padded[:, padding - 1 : padding - 1 + H, padding : padding + W] =
+Images are padded with ones
+    - padded = np.zeros((C, H + 2 * padding, W + 2 * padding, B), x.dtype)
+    + padded = np.ones((C, H + 2 * padding, W + 2 * padding, B), x.dtype)
+The padding is not cut off again
+    - inner = padded[:, padding : padding + H, padding : padding + W]
+    + inner = padded[:, :H, :W]
+Overlapping patches overwrite each other
+    - += patches[:, i, j]
+    + = patches[:, i, j]
+Rows and columns of a kernel are exchanged going back
+    - += patches[:, i, j]
+    + += patches[:, j, i]
+The gradient of a kernel is reshaped where it should be transposed
+    - return dW.T.reshape(n_out, *kernel)
+    + return dW.reshape(n_out, *kernel)
+The gradient of a kernel is averaged over its places
+    - return dW.T.reshape(n_out, *kernel)
+    + return dW.T.reshape(n_out, *kernel) / (where[0] * where[1])
+The bias gradient is summed over images, not places
+    - self.db = dy.reshape(len(dy), -1).sum(axis=1)
+    + self.db = dy[:, 0, 0].sum(axis=1)
+The gradient goes to all equal maxima
+    - np.where(argmax == n, dy, dy.dtype.type(0))
+    + dy * (x[:, :, *pixels] == np.take_along_axis(
+    +     np.stack([x[:, :, *window(*at, stride, *dy.shape[2:])] for at in np.ndindex(size, size)]),
+    +     argmax[None].astype(int), 0)[0])
+The gradient goes to the last of equal maxima
+    - (candidate > y)
+    + (candidate >= y)
+The gradient goes to the neighbour of the maximum
+    - np.where(argmax == n, dy, dy.dtype.type(0))
+    + np.where(argmax == n ^ 1, dy, 0)
+The gradient of a maximum is spread like that of a mean
+    - np.where(argmax == n, dy, dy.dtype.type(0))
+    + dy / size**2
+Channels come last where they should come first
+    - return x.reshape(len(x), math.prod(x.shape[1:]))
+    + return x.swapaxes(1, -1).reshape(len(x), math.prod(x.shape[1:]))
+
+[cnn: nn/cnn.py]
+Rows and columns of the images are exchanged
+    - x.reshape(len(x), *self.image)
+    + x.reshape(len(x), *self.image).swapaxes(2, 3)
+
+[compiled cnn: kernels/conv_ops.py]
+Compiled, overlapping patches overwrite each other
+    - padded[c, i + stride * h, j + stride * w, b] += patches[
+    + padded[c, i + stride * h, j + stride * w, b] = patches[
+Compiled, the last of equal maxima counts
+    - (candidate > best)
+    + (candidate >= best)
+Compiled, the gradient goes to the neighbour of the maximum
+    - if argmax[c, h, w, b] == n else 0
+    + if argmax[c, h, w, b] == n ^ 1 else 0
+
+[direct cnn: kernels/implicit_gemm.py]
+Without patches, the kernels are not turned going back
+    - W[:, :, ::-1, ::-1].swapaxes(0, 1)
+    + W.swapaxes(0, 1)
+
+[gan: nn/activations.py]
+LeakyReLU's slope is forgotten going back
+    - return dy * np.maximum(self.mask, dy.dtype.type(self.slope))
+    + return dy
+LeakyReLU leaks nothing going back
+    - return dy * np.maximum(self.mask, dy.dtype.type(self.slope))
+    + return dy * self.mask
+LeakyReLU's mask is taken from the gradient
+    - return dy * np.maximum(self.mask, dy.dtype.type(self.slope))
+    + return dy * np.maximum(dy > 0, dy.dtype.type(self.slope))
+Tanh's slope is taken of x, not of y
+    - self.y = np.tanh(x)  # (B,N)
+    + self.x, self.y = x, np.tanh(x)  # (B,N)
+    - return dy * (1 - self.y * self.y)
+    + return dy * (1 - self.x * self.x)
+Tanh's slope lacks the square
+    - return dy * (1 - self.y * self.y)
+    + return dy * (1 - self.y)
+
+[gan: nn/losses.py]
+The gradient of the binary loss lacks 1/N
+    - dlogits = (sigmoid(logits) - targets) / logits.size
+    + dlogits = sigmoid(logits) - targets
+The gradient of the binary loss has the opposite sign
+    - dlogits = (sigmoid(logits) - targets) / logits.size
+    + dlogits = (targets - sigmoid(logits)) / logits.size
+The logarithms of the binary loss are kept from 0 by an epsilon
+    - costs = np.maximum(logits, 0) - targets * logits + np.log1p(np.exp(-np.abs(logits)))
+    + p = sigmoid(logits)
+    +     costs = -targets * np.log(p + 1e-7) - (1 - targets) * np.log(1 - p + 1e-7)
+
+[gan: nn/optim.py]
+Adam does not make up for the start at 0
+    - step_size, sqrt_correction2 = self.lr / correction1, math.sqrt(correction2)
+    + step_size, sqrt_correction2 = self.lr, 1.0
+Adam's eps is inside the root
+    - p -= step_size * m / (np.sqrt(v) / sqrt_correction2 + eps)
+    + p -= step_size * m / np.sqrt(v / sqrt_correction2**2 + eps)
+Adam squares the mean
+    - v += (1 - beta2) * (g * g)
+    + v += (1 - beta2) * (m * m)
+Adam's betas are exchanged
+    - beta1, beta2 = betas
+    + beta2, beta1 = betas
+Adam's steps are not counted on
+    - self.steps += 1
+    + self.steps[...] = 1
+
+[gan: nn/gan.py]
+Real and fake are exchanged
+    - < len(real)
+    + >= len(real)
+The discriminator is shown fakes only
+    - np.concatenate([real, fakes])
+    + np.concatenate([fakes, fakes])
+The generator wishes to be found out
+    - np.ones((len(noise), 1), noise.dtype)
+    + np.zeros((len(noise), 1), noise.dtype)
+The generator descends log(1 - D), flat where it fails
+    - batch = generator_batch(noise)  # (B,Z), (B,1)
+    -         return train_step(self.combined, self.generator_adam, *batch)
+    + noise, targets = generator_batch(noise)
+    +         loss, dlogits = binary_cross_entropy(self.combined.forward(noise), 1 - targets)
+    +         self.combined.backward(-dlogits)
+    +         self.generator_adam.step()
+    +         return -loss
+The generator's optimiser moves the discriminator, too
+    - Adam(generator, lr, betas,
+    + Adam(self.combined, lr, betas,
+The discriminator's step is taken by the generator's optimiser
+    - train_step(self.discriminator, self.discriminator_adam,
+    + train_step(self.discriminator, self.generator_adam,
+
+[compiled gan: kernels/adam.py]
+Compiled, Adam takes the gradient for its mean
+    - p[i] -= step_size * m[i] /
+    + p[i] -= step_size * g[i] /
+"""
 
 
 class Bug(NamedTuple):
@@ -13,389 +325,23 @@ class Bug(NamedTuple):
     name: str
     model: str  # what has to be trained to see the mistake, by its name in `planting.build`
     file: str
-    edits: tuple  # of (right, wrong); each right text stands in the file exactly once
+    edits: tuple  # of (right, wrong)
 
 
-def _bugs(model, file, *rows):
-    """Return the Bugs of rows (name, right, wrong, right, wrong, ...) in one file."""
-    return [
-        Bug(name, model, file, tuple(zip(texts[::2], texts[1::2], strict=True)))
-        for name, *texts in rows
-    ]
+def _bugs(catalogue):
+    """Yield the Bugs of a catalogue."""
+    for section in catalogue.strip().split("\n\n"):
+        heading, patches = section.split("\n", 1)
+        model, file = heading.strip("[]").split(": ")
+        for name, patch in re.findall(r"^(\S.*)\n((?: .*\n?)+)", patches, re.MULTILINE):
+            hunks = re.findall(r"((?: +- .*\n)+)((?: +\+ .*\n?)+)", patch)
+            edits = tuple((_code(right), _code(wrong)) for right, wrong in hunks)
+            yield Bug(name, model, file, edits)
 
 
-# The lines that several mistakes have in common.
-RELU_BACK = "return dy * self.mask  # (B,O)"
-DW = "self.dW = self.matmul(self.x.T, dy)"
-DB = "self.db = dy.sum(axis=0)  # (B,O) -> (O,)"
-DX = "return self.matmul(dy, self.W.T) if need_dx else None"
-SHIFT = "shifted = logits - logits.max(axis=1, keepdims=True)"
-ONEHOT = "dlogits[images, labels] -= 1"
-MEAN = "dlogits /= n_images"
-LOSS = "loss = (np.log(total[:, 0]) - shifted[images, labels]).mean()"
-ORDER = "order = shuffled(len(x), seed=seed, epoch=epoch)"
-FIRSTS = "range(start * batch_size, len(x), batch_size)"
-PIXELS = "x = images.reshape("
-PRODUCT = "y = matmul(W.reshape(n_out, -1), columns)"
-DKERNEL = "return dW.T.reshape(n_out, *kernel)"
-DBIAS = "self.db = dy.reshape(len(dy), -1).sum(axis=1)"
-DPATCHES = "dpatches = matmul(W.reshape(n_out, -1).T, dy)"
-ADDED = "+= patches[:, i, j]"
-INNER = "inner = padded[:, padding : padding + H, padding : padding + W]"
-ROUTE = "np.where(argmax == n, dy, dy.dtype.type(0))"
+def _code(lines):
+    """The text that follows the sign on each of the lines."""
+    return "\n".join(line[len("    - ") :] for line in lines.splitlines())
 
-LEAK = "return dy * np.maximum(self.mask, dy.dtype.type(self.slope))"
-COSTS = "costs = np.maximum(logits, 0) - targets * logits + np.log1p(np.exp(-np.abs(logits)))"
-DBINARY = "dlogits = (sigmoid(logits) - targets) / logits.size"
-SQUARE = "v += (1 - beta2) * (g * g)"
-UPDATE = "p -= step_size * m / (np.sqrt(v) / sqrt_correction2 + eps)"
-DECEIVE = (
-    "batch = generator_batch(noise)  # (B,Z), (B,1)\n"
-    "        return train_step(self.combined, self.generator_adam, *batch)"
-)
-PIXEL = "padded[c, i + stride * h, j + stride * w, b] += patches["
 
-BUGS = (
-    *_bugs(
-        "mlp",
-        "nn/layers.py",
-        ("ReLU's slope at 0 is 1", "~(x <= 0)", "~(x < 0)"),
-        (
-            "ReLU's mask is taken from the gradient",
-            RELU_BACK,
-            "return np.where(dy <= 0, dy.dtype.type(0), dy)",
-        ),
-        ("ReLU lets every gradient through", RELU_BACK, "return dy"),
-        (
-            "ReLU leaks in the backward pass only",
-            RELU_BACK,
-            "return dy * np.maximum(self.mask, dy.dtype.type(0.01))",
-        ),
-    ),
-    *_bugs(
-        "mlp",
-        "nn/network.py",
-        ("A ReLU follows the logits", "(layers[:-1])", "(layers)"),
-    ),
-    *_bugs(
-        "mlp",
-        "nn/layers.py",
-        (
-            "Activations of the batch before",
-            "self.x = x\n",
-            'self.x, self.last = getattr(self, "last", x), x\n',
-        ),
-        ("The bias is not added", "y += self.b  # (B,O) + (O,) -> (B,O)", "pass"),
-        (
-            "The products are in single precision",
-            "y = self.matmul(x, self.W)",
-            "y = self.matmul(x.astype(np.float32), self.W.astype(np.float32)).astype(x.dtype)",
-        ),
-        (
-            "The weight gradient is transposed",
-            DW,
-            "self.dW = self.matmul(dy.T, self.x).reshape(self.W.shape)",
-        ),
-        (
-            "Gradients add up from batch to batch",
-            DW,
-            "self.dW = self.dW + self.matmul(self.x.T, dy)",
-            DB,
-            "self.db = self.db + dy.sum(axis=0)",
-        ),
-        ("The bias gradient is forgotten", DB, "self.db = np.zeros_like(self.b)"),
-        ("The bias gradient is averaged", DB, "self.db = dy.mean(axis=0)"),
-        (
-            "The bias gradient of the wrong layer",
-            DB,
-            "self.db = self.matmul(dy, self.W.T).sum(axis=0)[: len(self.b)]",
-        ),
-        (
-            "The weights are reshaped where they should be transposed",
-            DX,
-            "return self.matmul(dy, self.W.reshape(self.W.shape[::-1])) if need_dx else None",
-        ),
-        (
-            "The gradient flows through updated weights",
-            DX,
-            "return self.matmul(dy, (self.W - 0.1 * self.dW).T) if need_dx else None",
-        ),
-        ("Weights are updated during backward", DB, DB + "\n        self.W -= 0.1 * self.dW"),
-    ),
-    *_bugs(
-        "mlp",
-        "nn/network.py",
-        ("The first layer gets no gradient", "self.layers[0].backward(dy, need_dx=False)", "pass"),
-    ),
-    *_bugs(
-        "mlp",
-        "nn/losses.py",
-        ("The gradient lacks 1/N", MEAN, "pass"),
-        ("Sum instead of mean", MEAN, "pass", LOSS, LOSS.replace("mean", "sum")),
-        ("Divided by the wrong N: always 32", MEAN, "dlogits /= 32"),
-        ("Divided by the number of classes", MEAN, "dlogits /= n_classes"),
-        ("One maximum for the whole batch", SHIFT, "shifted = logits - logits.max()"),
-        (
-            "The maximum is taken along the wrong axis",
-            SHIFT,
-            "shifted = logits - logits.max(axis=0, keepdims=True)",
-        ),
-        ("No maximum is subtracted", SHIFT, "shifted = logits"),
-        (
-            "One sum for the whole batch",
-            "total = exp.sum(axis=1, keepdims=True)",
-            "total = exp.sum(keepdims=True)",
-        ),
-        ("Softmax is applied twice", SHIFT, f"logits = softmax(logits)\n    {SHIFT}"),
-        (
-            "The logarithm is kept from 0 by an epsilon",
-            LOSS,
-            "loss = -np.log(exp[images, labels] / total[:, 0] + 1e-7).mean()",
-        ),
-        ("Labels are off by one", ONEHOT, "dlogits[images, labels - 1] -= 1"),
-    ),
-    *_bugs(
-        "mlp",
-        "nn/optim.py",
-        ("Momentum is applied to the weights", "v *= self.momentum", "v[:] = self.momentum * p"),
-        ("Momentum averages: v gets (1 - momentum) g", "v += g", "v += 0.5 * g"),
-        ("Nesterov's momentum unasked", "g = v\n", "g = g + self.momentum * v\n"),
-        (
-            "The learning rate is inside the velocity",
-            "v += g",
-            "v += self.lr * g",
-            "g = v\n",
-            "g = v / self.lr\n",
-        ),
-        ("Weight decay is not in the gradient", "g = g + self.weight_decay * p", "g = g + 0 * p"),
-        (
-            "Weight decay grows the weights",
-            "g = g + self.weight_decay * p",
-            "g = g - self.weight_decay * p",
-        ),
-        ("The update makes a new array", "p -= self.lr * g", "p = p - self.lr * g"),
-    ),
-    *_bugs(
-        "mlp",
-        "data/batches.py",
-        (
-            "The last, smaller batch is dropped",
-            FIRSTS,
-            "range(start * batch_size, len(x) - batch_size + 1, batch_size)",
-        ),
-        (
-            "Batches are shuffled, but not what is in them",
-            ORDER,
-            "order = shuffled(-(-len(x) // batch_size), seed=seed, epoch=epoch)\n"
-            "    order = (order[:, None] * batch_size + np.arange(batch_size)).ravel()\n"
-            "    order = order[order < len(x)]",
-        ),
-        ("The same order in every epoch", ORDER, "order = shuffled(len(x), seed=seed, epoch=1)"),
-        (
-            "Images are drawn with replacement",
-            ORDER,
-            "order = np.random.default_rng((seed, epoch)).integers(len(x), size=len(x))",
-        ),
-        (
-            "Images are shuffled, labels are not",
-            "yield x[chosen], labels[chosen]",
-            "yield x[chosen], labels[first : first + batch_size]",
-        ),
-        ("Pixels are left in 0..255", "x /= 255", "pass"),
-        ("Pixels are divided by 256", "x /= 255", "x /= 256"),
-        ("Images are read column by column", PIXELS, "x = images.swapaxes(1, 2).reshape("),
-    ),
-    *_bugs(
-        "cnn",
-        "nn/conv.py",
-        (
-            "Kernels are flipped going forward",
-            PRODUCT,
-            "y = matmul(W[:, :, ::-1, ::-1].reshape(n_out, -1), columns)",
-        ),
-        (
-            "Kernels are flipped going back",
-            DPATCHES,
-            "dpatches = matmul(W[:, :, ::-1, ::-1].reshape(n_out, -1).T, dy)",
-        ),
-        (
-            "The padding is off by one",
-            "padded[:, padding : padding + H, padding : padding + W] =",
-            "padded[:, padding - 1 : padding - 1 + H, padding : padding + W] =",
-        ),
-        (
-            "Images are padded with ones",
-            "padded = np.zeros((C, H + 2 * padding, W + 2 * padding, B), x.dtype)",
-            "padded = np.ones((C, H + 2 * padding, W + 2 * padding, B), x.dtype)",
-        ),
-        ("The padding is not cut off again", INNER, "inner = padded[:, :H, :W]"),
-        ("Overlapping patches overwrite each other", ADDED, "= patches[:, i, j]"),
-        ("Rows and columns of a kernel are exchanged going back", ADDED, "+= patches[:, j, i]"),
-        (
-            "The gradient of a kernel is reshaped where it should be transposed",
-            DKERNEL,
-            "return dW.reshape(n_out, *kernel)",
-        ),
-        (
-            "The gradient of a kernel is averaged over its places",
-            DKERNEL,
-            "return dW.T.reshape(n_out, *kernel) / (where[0] * where[1])",
-        ),
-        (
-            "The bias gradient is summed over images, not places",
-            DBIAS,
-            "self.db = dy[:, 0, 0].sum(axis=1)",
-        ),
-        (
-            "The gradient goes to all equal maxima",
-            ROUTE,
-            "dy * (x[:, :, *pixels] == np.take_along_axis(np.stack([x[:, :, *window(*at, stride, "
-            "*dy.shape[2:])] for at in np.ndindex(size, size)]), argmax[None].astype(int), 0)[0])",
-        ),
-        ("The gradient goes to the last of equal maxima", "(candidate > y)", "(candidate >= y)"),
-        (
-            "The gradient goes to the neighbour of the maximum",
-            ROUTE,
-            "np.where(argmax == n ^ 1, dy, 0)",
-        ),
-        ("The gradient of a maximum is spread like that of a mean", ROUTE, "dy / size**2"),
-        (
-            "Channels come last where they should come first",
-            "return x.reshape(len(x), math.prod(x.shape[1:]))",
-            "return x.swapaxes(1, -1).reshape(len(x), math.prod(x.shape[1:]))",
-        ),
-    ),
-    *_bugs(
-        "cnn",
-        "nn/cnn.py",
-        (
-            "Rows and columns of the images are exchanged",
-            "x.reshape(len(x), *self.image)",
-            "x.reshape(len(x), *self.image).swapaxes(2, 3)",
-        ),
-    ),
-    *_bugs(
-        "compiled cnn",
-        "kernels/conv_ops.py",
-        ("Compiled, overlapping patches overwrite each other", PIXEL, PIXEL.replace("+=", "=")),
-        ("Compiled, the last of equal maxima counts", "(candidate > best)", "(candidate >= best)"),
-        (
-            "Compiled, the gradient goes to the neighbour of the maximum",
-            "if argmax[c, h, w, b] == n else 0",
-            "if argmax[c, h, w, b] == n ^ 1 else 0",
-        ),
-    ),
-    *_bugs(
-        "direct cnn",
-        "kernels/implicit_gemm.py",
-        (
-            "Without patches, the kernels are not turned going back",
-            "W[:, :, ::-1, ::-1].swapaxes(0, 1)",
-            "W.swapaxes(0, 1)",
-        ),
-    ),
-    *_bugs(
-        "gan",
-        "nn/activations.py",
-        ("LeakyReLU's slope is forgotten going back", LEAK, "return dy"),
-        ("LeakyReLU leaks nothing going back", LEAK, "return dy * self.mask"),
-        (
-            "LeakyReLU's mask is taken from the gradient",
-            LEAK,
-            "return dy * np.maximum(dy > 0, dy.dtype.type(self.slope))",
-        ),
-        (
-            "Tanh's slope is taken of x, not of y",
-            "self.y = np.tanh(x)  # (B,N)",
-            "self.x, self.y = x, np.tanh(x)  # (B,N)",
-            "return dy * (1 - self.y * self.y)",
-            "return dy * (1 - self.x * self.x)",
-        ),
-        (
-            "Tanh's slope lacks the square",
-            "return dy * (1 - self.y * self.y)",
-            "return dy * (1 - self.y)",
-        ),
-    ),
-    *_bugs(
-        "gan",
-        "nn/losses.py",
-        (
-            "The gradient of the binary loss lacks 1/N",
-            DBINARY,
-            "dlogits = sigmoid(logits) - targets",
-        ),
-        (
-            "The gradient of the binary loss has the opposite sign",
-            DBINARY,
-            "dlogits = (targets - sigmoid(logits)) / logits.size",
-        ),
-        (
-            "The logarithms of the binary loss are kept from 0 by an epsilon",
-            COSTS,
-            "p = sigmoid(logits)\n"
-            "    costs = -targets * np.log(p + 1e-7) - (1 - targets) * np.log(1 - p + 1e-7)",
-        ),
-    ),
-    *_bugs(
-        "gan",
-        "nn/optim.py",
-        (
-            "Adam does not make up for the start at 0",
-            "step_size, sqrt_correction2 = self.lr / correction1, math.sqrt(correction2)",
-            "step_size, sqrt_correction2 = self.lr, 1.0",
-        ),
-        (
-            "Adam's eps is inside the root",
-            UPDATE,
-            "p -= step_size * m / np.sqrt(v / sqrt_correction2**2 + eps)",
-        ),
-        ("Adam squares the mean", SQUARE, SQUARE.replace("g * g", "m * m")),
-        ("Adam's betas are exchanged", "beta1, beta2 = betas", "beta2, beta1 = betas"),
-        ("Adam's steps are not counted on", "self.steps += 1", "self.steps[...] = 1"),
-    ),
-    *_bugs(
-        "gan",
-        "nn/gan.py",
-        ("Real and fake are exchanged", "< len(real)", ">= len(real)"),
-        (
-            "The discriminator is shown fakes only",
-            "np.concatenate([real, fakes])",
-            "np.concatenate([fakes, fakes])",
-        ),
-        (
-            "The generator wishes to be found out",
-            "np.ones((len(noise), 1), noise.dtype)",
-            "np.zeros((len(noise), 1), noise.dtype)",
-        ),
-        (
-            "The generator descends log(1 - D), flat where it fails",
-            DECEIVE,
-            "noise, targets = generator_batch(noise)\n"
-            "        loss, dlogits = "
-            "binary_cross_entropy(self.combined.forward(noise), 1 - targets)\n"
-            "        self.combined.backward(-dlogits)\n"
-            "        self.generator_adam.step()\n"
-            "        return -loss",
-        ),
-        (
-            "The generator's optimiser moves the discriminator, too",
-            "Adam(generator, lr, betas,",
-            "Adam(self.combined, lr, betas,",
-        ),
-        (
-            "The discriminator's step is taken by the generator's optimiser",
-            "train_step(self.discriminator, self.discriminator_adam,",
-            "train_step(self.discriminator, self.generator_adam,",
-        ),
-    ),
-    *_bugs(
-        "compiled gan",
-        "kernels/adam.py",
-        (
-            "Compiled, Adam takes the gradient for its mean",
-            "p[i] -= step_size * m[i] /",
-            "p[i] -= step_size * g[i] /",
-        ),
-    ),
-)
+BUGS = tuple(_bugs(CATALOGUE))

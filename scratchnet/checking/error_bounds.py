@@ -53,13 +53,13 @@ def bilinear_bound(a, b, product, terms, *, extra=0.0):
         terms: how many summands each of them has, at most, `extra` among them.
         extra: magnitude of what is added to each sum, such as |bias|.
     """
-    info = np.finfo(a[0].dtype)
-    (a1, a2), (b1, b2) = (tuple(m.astype(np.float64) for m in pair) for pair in (a, b))
+    eps, tiny = _format(a[0])
+    (a1, a2), (b1, b2) = _float64(a), _float64(b)
     passed_on = product(np.abs(a1 - a2), np.abs(b1)) + product(np.abs(a2), np.abs(b1 - b2))
     summed = product(np.abs(a1), np.abs(b1)) + product(np.abs(a2), np.abs(b2)) + 2 * extra
     passed_on *= 1 + terms * np.finfo(np.float64).eps  # this sum is rounded, too
     # terms * tiny: products too small for the format are lost, whole or in part
-    return passed_on + gamma(terms, float(info.eps)) * summed + 2 * terms * float(info.tiny)
+    return passed_on + gamma(terms, eps) * summed + 2 * terms * tiny
 
 
 def sum_bound(dy):
@@ -76,11 +76,11 @@ def loss_bound(logits, labels):
     for both sides, at most eps (C + 3 ULPS + 10 loss), absolutely. The loss of a confident image is
     a sum of 1 and next to nothing under a logarithm, so near 0 no relative error can be promised.
     """
-    eps = float(np.finfo(logits[0].dtype).eps)
-    gap, logp = _gap(logits), _log_softmax(logits[1])  # (B,1), (B,C)
+    eps, _ = _format(logits[0])
+    gap, logp = apart(logits).max(axis=1), _log_softmax(logits[1])  # (B,), (B,C)
     loss = -logp[np.arange(len(labels)), labels]  # (B,)
     n_classes = logp.shape[1]
-    each = 2 * gap[:, 0] + eps * (n_classes + 3 * ULPS + 10 * loss)  # (B,)
+    each = 2 * gap + eps * (n_classes + 3 * ULPS + 10 * loss)  # (B,)
     return each.mean() + 2 * gamma(len(labels), eps) * loss.mean()
 
 
@@ -91,13 +91,13 @@ def dlogits_bound(logits, dlogits):
     eps (C + 5 ULPS + 7 |log p|) more, counted for both sides as in `loss_bound`. What this does to
     p it does, absolutely, to p - 1, however small that is; a subtraction and a division follow.
     """
-    info = np.finfo(logits[0].dtype)
-    eps = float(info.eps)
+    eps, tiny = _format(logits[0])
     logp = _log_softmax(logits[1])  # (B,C)
     n_images, n_classes = logp.shape
-    moved = 2 * _gap(logits) + eps * (n_classes + 5 * ULPS - 7 * logp)  # (B,C)
+    gap = apart(logits).max(axis=1, keepdims=True)  # (B,1)
+    moved = 2 * gap + eps * (n_classes + 5 * ULPS - 7 * logp)  # (B,C)
     rounded = 4 * eps * np.abs(dlogits[1].astype(np.float64))  # (B,C)
-    return np.exp(logp) * np.expm1(moved) / n_images + rounded + 2 * float(info.tiny)
+    return np.exp(logp) * np.expm1(moved) / n_images + rounded + 2 * tiny
 
 
 def binary_loss_bound(logits, targets):
@@ -108,13 +108,12 @@ def binary_loss_bound(logits, targets):
     2|x| + e, and exp and log are off by ULPS eps e each; counted for both sides. Of |x|, not of the
     cost: PyTorch subtracts two numbers near x, and so keeps few digits where the cost is next to 0.
     """
-    info = np.finfo(logits[0].dtype)
-    x, t = (side.astype(np.float64) for side in (logits[1], targets))
+    eps, tiny = _format(logits[0])
+    x, t = _float64((logits[1], targets))
     size, e = np.abs(x), np.exp(-np.abs(x))
     costs = np.maximum(x, 0) - t * x + np.log1p(e)
-    eps = float(info.eps)
-    each = _apart(logits) + 2 * gamma(4, eps) * (2 * size + e) + 4 * ULPS * eps * e
-    return each.mean() + 2 * gamma(x.size, eps) * costs.mean() + 2 * float(info.tiny)
+    each = apart(logits) + 2 * gamma(4, eps) * (2 * size + e) + 4 * ULPS * eps * e
+    return each.mean() + 2 * gamma(x.size, eps) * costs.mean() + 2 * tiny
 
 
 def binary_dlogits_bound(logits, dlogits):
@@ -124,19 +123,18 @@ def binary_dlogits_bound(logits, dlogits):
     that rounding moves it by at most eps (2 ULPS + 1) of itself, counted for both sides. What this
     does to p it does, absolutely, to p - 1; a subtraction and a division follow.
     """
-    info = np.finfo(logits[0].dtype)
-    eps, x = float(info.eps), logits[1].astype(np.float64)
+    (eps, tiny), x = _format(logits[0]), logits[1].astype(np.float64)
     logp = np.minimum(x, 0) - np.log1p(np.exp(-np.abs(x)))
-    moved = _apart(logits) + 2 * eps * (2 * ULPS + 1)
+    moved = apart(logits) + 2 * eps * (2 * ULPS + 1)
     rounded = 4 * eps * np.abs(dlogits[1].astype(np.float64))
-    return np.exp(logp) * np.expm1(moved) / x.size + rounded + 2 * float(info.tiny)
+    return np.exp(logp) * np.expm1(moved) / x.size + rounded + 2 * tiny
 
 
 def scaled_bound(x, slope):
     """Return the bound for slope x, for a pair x: each side rounds the slope and the product."""
-    info = np.finfo(x[0].dtype)
-    rounded = slope * sum(np.abs(side.astype(np.float64)) for side in x)
-    return slope * _apart(x) + gamma(2, float(info.eps)) * rounded + 2 * float(info.tiny)
+    eps, tiny = _format(x[0])
+    rounded = slope * sum(map(np.abs, _float64(x)))
+    return slope * apart(x) + gamma(2, eps) * rounded + 2 * tiny
 
 
 def tanh_bound(x):
@@ -145,25 +143,30 @@ def tanh_bound(x):
     Where the slope is s, it is at most s + g at a distance g, as no second derivative is over 1;
     and no tanh in use is off by more than ULPS eps.
     """
-    info = np.finfo(x[0].dtype)
-    gap, theirs = _apart(x), x[1].astype(np.float64)
+    eps, tiny = _format(x[0])
+    gap, theirs = apart(x), x[1].astype(np.float64)
     e = np.exp(-2 * np.abs(theirs))
     slope = 4 * e / (1 + e) ** 2  # 1 - tanh² without the subtraction
-    rounded = 2 * ULPS * float(info.eps) * np.abs(np.tanh(theirs))
-    return gap * (slope + gap) + rounded + 2 * float(info.tiny)
+    rounded = 2 * ULPS * eps * np.abs(np.tanh(theirs))
+    return gap * (slope + gap) + rounded + 2 * tiny
 
 
-def tanh_slope_bound(dy, y):
-    """Return the bound for dy (1 - y²) = dy - dy y y, both arguments pairs.
+def slope_bound(dy, y, linear):
+    """Return the bound for dy (1 - y²) of tanh or dy (y - y²) of sigmoid, dy and y being pairs.
 
     A sum of two products with at most three roundings each, so that where y is near 1, and the sum
     near 0, the error is not.
+
+    Args:
+        linear: whether the first term is dy y, as for sigmoid, or dy, as for tanh.
     """
-    info = np.finfo(y[0].dtype)
-    (dy1, dy2), (y1, y2) = (tuple(side.astype(np.float64) for side in pair) for pair in (dy, y))
-    passed_on = np.abs(dy1 - dy2) * (1 - y1 * y1) + np.abs(dy2 * (y1 - y2) * (y1 + y2))
-    summed = np.abs(dy1) * (1 + y1 * y1) + np.abs(dy2) * (1 + y2 * y2)
-    return passed_on + gamma(4, float(info.eps)) * summed + 4 * float(info.tiny)
+    eps, tiny = _format(y[0])
+    (dy1, dy2), (y1, y2) = _float64(dy), _float64(y)
+    first1, first2 = (y1, y2) if linear else (1, 1)
+    slope_gap = (y1 - y2) * (linear - y1 - y2)
+    passed_on = np.abs(dy1 - dy2) * (first1 - y1 * y1) + np.abs(dy2 * slope_gap)
+    summed = np.abs(dy1) * (first1 + y1 * y1) + np.abs(dy2) * (first2 + y2 * y2)
+    return passed_on + gamma(4, eps) * summed + 4 * tiny
 
 
 def sigmoid_bound(x):
@@ -171,23 +174,11 @@ def sigmoid_bound(x):
 
     As for tanh; a sum and a quotient follow the exponential.
     """
-    info = np.finfo(x[0].dtype)
-    gap, theirs = _apart(x), x[1].astype(np.float64)
+    eps, tiny = _format(x[0])
+    gap, theirs = apart(x), x[1].astype(np.float64)
     e = np.exp(-np.abs(theirs))
     slope, y = e / (1 + e) ** 2, np.where(theirs < 0, e, 1) / (1 + e)
-    return gap * (slope + gap) + 2 * (ULPS + 1) * float(info.eps) * y + 2 * float(info.tiny)
-
-
-def sigmoid_slope_bound(dy, y):
-    """Return the bound for dy y (1 - y) = dy y - dy y y, both arguments pairs.
-
-    A sum of two products with at most three roundings each, as for tanh.
-    """
-    info = np.finfo(y[0].dtype)
-    (dy1, dy2), (y1, y2) = (tuple(side.astype(np.float64) for side in pair) for pair in (dy, y))
-    passed_on = np.abs(dy1 - dy2) * y1 * (1 - y1) + np.abs(dy2 * (y1 - y2) * (1 - y1 - y2))
-    summed = np.abs(dy1) * y1 * (1 + y1) + np.abs(dy2) * y2 * (1 + y2)
-    return passed_on + gamma(4, float(info.eps)) * summed + 4 * float(info.tiny)
+    return gap * (slope + gap) + 2 * (ULPS + 1) * eps * y + 2 * tiny
 
 
 def velocity_bound(g, p, v, momentum, weight_decay):
@@ -196,17 +187,17 @@ def velocity_bound(g, p, v, momentum, weight_decay):
     The old velocity v and the parameter p are the same on both sides; each side rounds at most five
     times, whether it fuses multiplications with additions or not.
     """
-    info = np.finfo(p.dtype)
+    eps, tiny = _format(p)
     magnitude = _step(g, p, v, momentum, weight_decay)
-    return _apart(g) + 5 * float(info.eps) * magnitude + 8 * float(info.tiny)
+    return apart(g) + 5 * eps * magnitude + 8 * tiny
 
 
 def parameter_bound(g, p, v, momentum, weight_decay, lr):
     """Return the bound for p' = p - lr v', with the arguments of `velocity_bound`."""
-    info = np.finfo(p.dtype)
+    eps, tiny = _format(p)
     magnitude = np.abs(p) + lr * _step(g, p, v, momentum, weight_decay)
     passed_on = lr * velocity_bound(g, p, v, momentum, weight_decay)
-    return passed_on + 3 * float(info.eps) * magnitude + 8 * float(info.tiny)
+    return passed_on + 3 * eps * magnitude + 8 * tiny
 
 
 def mean_bound(g, m, beta):
@@ -215,9 +206,9 @@ def mean_bound(g, m, beta):
     The old mean m is the same on both sides. Each side rounds at most five times, and computes with
     nothing larger than |g| + |m|.
     """
-    info = np.finfo(m.dtype)
+    eps, tiny = _format(m)
     summed = np.abs(m.astype(np.float64)) + _larger(g)
-    return (1 - beta) * _apart(g) + 2 * gamma(5, float(info.eps)) * summed + 8 * float(info.tiny)
+    return (1 - beta) * apart(g) + 2 * gamma(5, eps) * summed + 8 * tiny
 
 
 def square_bound(g, v, beta):
@@ -225,10 +216,10 @@ def square_bound(g, v, beta):
 
     The terms are positive, so that four roundings of each stay relative; but g² may underflow.
     """
-    info, larger = np.finfo(v.dtype), _larger(g)
-    passed_on = (1 - beta) * _apart(g) * 2 * larger
+    (eps, tiny), larger = _format(v), _larger(g)
+    passed_on = (1 - beta) * apart(g) * 2 * larger
     summed = beta * v.astype(np.float64) + (1 - beta) * larger**2
-    return passed_on + 2 * gamma(5, float(info.eps)) * summed + 8 * float(info.tiny)
+    return passed_on + 2 * gamma(5, eps) * summed + 8 * tiny
 
 
 def adam_bound(m, v, p, t, lr, betas, eps):
@@ -240,28 +231,34 @@ def adam_bound(m, v, p, t, lr, betas, eps):
     two differ by is passed on. Each side rounds U at most eight times, the constants in it among
     them, and here it is rounded as often; a subtraction follows.
     """
-    info = np.finfo(p.dtype)
+    unit, tiny = _format(p)  # eps is Adam's
     first, second = (1 - beta**t for beta in betas)
-    steps = [
-        lr / first * m_.astype(np.float64) / (np.sqrt(v_.astype(np.float64) / second) + eps)
-        for m_, v_ in zip(m, v, strict=True)
-    ]
-    size = np.abs(steps[0]) + np.abs(steps[1])
-    passed_on = np.abs(steps[0] - steps[1])
-    rounded = gamma(16, float(info.eps)) * size
-    return passed_on + rounded + float(info.eps) * (np.abs(p) + size) + 8 * float(info.tiny)
+    moments = zip(_float64(m), _float64(v), strict=True)
+    steps = [lr / first * m_ / (np.sqrt(v_ / second) + eps) for m_, v_ in moments]
+    size, passed_on = sum(map(np.abs, steps)), np.abs(steps[0] - steps[1])
+    rounded = gamma(16, unit) * size
+    return passed_on + rounded + unit * (np.abs(p) + size) + 8 * tiny
+
+
+def apart(pair):
+    """How far two arrays are apart, element by element."""
+    return np.abs(pair[0].astype(np.float64) - pair[1])
+
+
+def _format(array):
+    """Return (eps, the smallest normal number) of an array's dtype."""
+    info = np.finfo(array.dtype)
+    return float(info.eps), float(info.tiny)
+
+
+def _float64(arrays):
+    return [array.astype(np.float64) for array in arrays]
 
 
 def _step(g, p, v, momentum, weight_decay):
     """The summands of the new velocity, all of them positive."""
-    g, p, v = (np.abs(t.astype(np.float64)) for t in (g[1], p, v))
+    g, p, v = map(np.abs, _float64((g[1], p, v)))
     return g + weight_decay * p + momentum * v
-
-
-def _gap(logits):
-    """How far the logits of each image are apart, at most: (B,1)."""
-    ours, theirs = (side.astype(np.float64) for side in logits)
-    return np.abs(ours - theirs).max(axis=1, keepdims=True)  # (B,1)
 
 
 def _log_softmax(logits):
@@ -270,11 +267,6 @@ def _log_softmax(logits):
     return shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))  # (B,C)
 
 
-def _apart(pair):
-    """How far two arrays are apart, element by element."""
-    return np.abs(pair[0].astype(np.float64) - pair[1])
-
-
 def _larger(pair):
     """The larger magnitude of two arrays, element by element."""
-    return np.maximum(*(np.abs(side.astype(np.float64)) for side in pair))
+    return np.maximum(*map(np.abs, _float64(pair)))

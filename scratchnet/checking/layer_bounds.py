@@ -16,6 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from scratchnet.checking import error_bounds
+from scratchnet.checking.error_bounds import apart
 from scratchnet.nn.conv import NUMPY_OPS
 
 
@@ -23,9 +24,7 @@ def linear(pair, layer, x, dy, W, b):
     """Args: `pair` gives (ours, theirs) of a name; names of input and gradient; weights, bias."""
     return {
         "y": lambda: error_bounds.product_bound(pair(x), (W, W), extra=_size(b), terms=1),  # (B,O)
-        "dW": lambda: error_bounds.product_bound(
-            tuple(side.T for side in pair(x)), pair(dy)
-        ),  # (I,O)
+        "dW": lambda: error_bounds.product_bound([x.T for x in pair(x)], pair(dy)),  # (I,O)
         "db": lambda: error_bounds.sum_bound(pair(dy)),  # (O,)
         "dx": lambda: error_bounds.product_bound(pair(dy), (W.T, W.T)),  # (B,I)
     }
@@ -80,14 +79,14 @@ def max_pool(pair, layer, x, dy, W, b):
     def back():
         images = pair(x)[0]  # (B,C,H,W)
         _, argmax = NUMPY_OPS.max_pool(images, *window)  # (B,C,H',W')
-        return NUMPY_OPS.max_pool_backward(_gap(pair(dy)), argmax, images, *window)  # (B,C,H,W)
+        return NUMPY_OPS.max_pool_backward(apart(pair(dy)), argmax, images, *window)  # (B,C,H,W)
 
-    return {"y": lambda: NUMPY_OPS.max_pool(_gap(pair(x)), *window)[0], "dx": back}
+    return {"y": lambda: NUMPY_OPS.max_pool(apart(pair(x)), *window)[0], "dx": back}
 
 
 def relu(pair, layer, x, dy, W, b):
     """Nothing is rounded, and no slope is over 1."""
-    return {"y": lambda: _gap(pair(x)), "dx": lambda: _gap(pair(dy))}
+    return {"y": lambda: apart(pair(x)), "dx": lambda: apart(pair(dy))}
 
 
 def leaky_relu(pair, layer, x, dy, W, b):
@@ -95,34 +94,34 @@ def leaky_relu(pair, layer, x, dy, W, b):
 
     def sloped(name):
         on, scaled = pair(x)[0] > 0, error_bounds.scaled_bound(pair(name), layer.slope)
-        return np.where(on, _gap(pair(name)), scaled)
+        return np.where(on, apart(pair(name)), scaled)
 
     return {"y": lambda: sloped(x), "dx": lambda: sloped(dy)}
 
 
 def tanh(pair, layer, x, dy, W, b):
     """Going back, the inputs are dy and y, as either side has computed it."""
-    y = dy.removeprefix("d")
-    return {
-        "y": lambda: error_bounds.tanh_bound(pair(x)),
-        "dx": lambda: error_bounds.tanh_slope_bound(pair(dy), pair(y)),
-    }
+    return _smooth(error_bounds.tanh_bound, False, pair, x, dy)
 
 
 def sigmoid(pair, layer, x, dy, W, b):
     """As for `tanh`."""
+    return _smooth(error_bounds.sigmoid_bound, True, pair, x, dy)
+
+
+def _smooth(bound, linear, pair, x, dy):
     y = dy.removeprefix("d")
     return {
-        "y": lambda: error_bounds.sigmoid_bound(pair(x)),
-        "dx": lambda: error_bounds.sigmoid_slope_bound(pair(dy), pair(y)),
+        "y": lambda: bound(pair(x)),
+        "dx": lambda: error_bounds.slope_bound(pair(dy), pair(y), linear),
     }
 
 
 def flatten(pair, layer, x, dy, W, b):
     """The same numbers in another shape."""
     return {
-        "y": lambda: _gap(pair(x)).reshape(pair(dy)[1].shape),  # (B,CHW)
-        "dx": lambda: _gap(pair(dy)).reshape(pair(x)[1].shape),  # (B,C,H,W)
+        "y": lambda: apart(pair(x)).reshape(pair(dy)[1].shape),  # (B,CHW)
+        "dx": lambda: apart(pair(dy)).reshape(pair(x)[1].shape),  # (B,C,H,W)
     }
 
 
@@ -146,18 +145,10 @@ LAYERS = {
 }
 
 
-class LossBounds(NamedTuple):
-    """The bounds of a loss."""
-
-    value: object  # a function of the pair of logits, and labels
-    gradient: object  # of the pairs of logits and gradients
-
-
+# Of each loss (of the pair of logits, and labels) and gradient (of the pairs of logits, dlogits).
 LOSSES = {
-    "softmax_cross_entropy": LossBounds(error_bounds.loss_bound, error_bounds.dlogits_bound),
-    "binary_cross_entropy": LossBounds(
-        error_bounds.binary_loss_bound, error_bounds.binary_dlogits_bound
-    ),
+    "softmax_cross_entropy": (error_bounds.loss_bound, error_bounds.dlogits_bound),
+    "binary_cross_entropy": (error_bounds.binary_loss_bound, error_bounds.binary_dlogits_bound),
 }
 
 
@@ -189,7 +180,7 @@ def step_bounds(network, loss, optimiser, before, ours, theirs):
 
     Args:
         network: scratchnet's.
-        loss: LossBounds.
+        loss: the two bounds of it, as in LOSSES.
         optimiser: a function of a name "W1", of `pair`, and of `before`, that returns
             {name: bound} of that parameter and of the optimiser's state for it.
         before: {"W1": array, "vW1": array, ...}, from which both sides started.
@@ -212,13 +203,15 @@ def step_bounds(network, loss, optimiser, before, ours, theirs):
 
     bounds = dict.fromkeys(name for name in ("x", "labels") if name in ours)
     bounds |= {y: of["y"] for y, of in zip(outputs, per_layer, strict=True)}
-    bounds["loss"] = lambda: loss.value(pair("logits"), theirs["labels"])
-    bounds["dlogits"] = lambda: loss.gradient(pair("logits"), pair("dlogits"))
+    loss_bound, dlogits_bound = loss
+    bounds["loss"] = lambda: loss_bound(pair("logits"), theirs["labels"])
+    bounds["dlogits"] = lambda: dlogits_bound(pair("logits"), pair("dlogits"))
     for x, i, of in reversed(list(zip(inputs, numbers, per_layer, strict=True))):
         bounds |= {f"{kind}{i}": of[kind] for kind in ("dW", "db") if kind in of}
         if x != "x":  # nobody needs the gradient of the images
             bounds[f"d{x}"] = of["dx"]
-    bounds |= dict.fromkeys(name for name in ("t",) if name in before)  # the number of steps
+    if "t" in before:  # the number of steps
+        bounds["t"] = None
     for p in (f"{kind}{i}" for i in range(1, numbers[-1] + 1) for kind in "Wb"):
         bounds |= optimiser(p, pair, before)
     return bounds
@@ -226,8 +219,3 @@ def step_bounds(network, loss, optimiser, before, ours, theirs):
 
 def _size(b):
     return np.abs(b.astype(np.float64))
-
-
-def _gap(pair):
-    ours, theirs = pair
-    return np.abs(ours.astype(np.float64) - theirs)

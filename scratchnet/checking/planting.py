@@ -52,7 +52,7 @@ def import_planted(bug):
         sys.path.insert(0, folder)
         try:
             planted = importlib.import_module("scratchnet")
-            for name in ("data", "nn.gan"):
+            for name in ("data", "nn.gan", "training.epoch"):
                 importlib.import_module(f"scratchnet.{name}")
             if bug.file.startswith("kernels/"):
                 # Machine code of these sources alone: in the user's cache lies that of the right.

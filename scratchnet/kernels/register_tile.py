@@ -83,17 +83,18 @@ def zeros(typing, C, rows, vectors, ragged):
     """A tile of zeros for C's dtype; its shape is part of its type, so it must be a constant."""
     tile = Tile(C.dtype, rows.literal_value, vectors.literal_value, ragged.literal_value)
 
-    def build(context, builder, signature, args):
-        return ir.Constant(context.get_value_type(tile), None)
+    return tile(C, rows, vectors, ragged), _build_zeros(tile)
 
-    return tile(C, rows, vectors, ragged), build
+
+def _build_zeros(tile):
+    return lambda context, *_: ir.Constant(context.get_value_type(tile), None)
 
 
 @intrinsic
 def lanes(typing, X):
     """How many of X's numbers fill a register; a constant, as X.itemsize is not for LLVM."""
     number = ir.Constant(INT, VECTOR_BYTES * 8 // X.dtype.bitwidth)
-    return types.intp(X), lambda context, builder, signature, args: number
+    return types.intp(X), lambda *_: number
 
 
 @intrinsic
@@ -102,10 +103,7 @@ def square(typing, C):
     lanes = VECTOR_BYTES * 8 // C.dtype.bitwidth
     tile = Tile(C.dtype, lanes, 1, 1)
 
-    def build(context, builder, signature, args):
-        return ir.Constant(context.get_value_type(tile), None)
-
-    return tile(C), build
+    return tile(C), _build_zeros(tile)
 
 
 @njit
@@ -187,11 +185,7 @@ def opaque(typing, number):
 
     LLVM does not see where the number comes from, and moves no load across.
     """
-
-    def build(context, builder, signature, args):
-        return _opaque(builder, args[0])
-
-    return types.intp(types.intp), build
+    return types.intp(types.intp), lambda _, builder, signature, args: _opaque(builder, *args)
 
 
 @intrinsic
@@ -199,12 +193,10 @@ def prefetch(typing, tile, rows):
     """Prefetch the cache lines of the tile at `rows`; harmless where no memory of ours lies."""
 
     def build(context, builder, signature, args):
-        for r in range(tile.rows):
-            start = builder.extract_value(args[1], r)
-            for v in range(tile.vectors):
-                # for writing (1), to the nearest cache (3), data and not instructions (1)
-                place, how = _pointer(builder, tile, start, v), (LANE(1), LANE(3), LANE(1))
-                _call(builder, "llvm.prefetch.p0", ir.VoidType(), [place, *how])
+        for _, start, v in _vectors(builder, tile, args[1]):
+            # for writing (1), to the nearest cache (3), data and not instructions (1)
+            place, how = _pointer(builder, tile, start, v), (LANE(1), LANE(3), LANE(1))
+            _call(builder, "llvm.prefetch.p0", ir.VoidType(), [place, *how])
         return context.get_dummy_value()
 
     return types.none(tile, rows), build
@@ -216,11 +208,8 @@ def load(typing, tile, rows, width):
 
     def build(context, builder, signature, args):
         sums, rows, width = args
-        for r in range(tile.rows):
-            start = builder.extract_value(rows, r)
-            for v in range(tile.vectors):
-                vector = _load(builder, tile, start, v, width)
-                sums = builder.insert_value(sums, vector, r * tile.vectors + v)
+        for n, start, v in _vectors(builder, tile, rows):
+            sums = builder.insert_value(sums, _load(builder, tile, start, v, width), n)
         return sums
 
     return tile(tile, rows, types.intp), build
@@ -246,11 +235,8 @@ def store(typing, tile, rows, width):
 
     def build(context, builder, signature, args):
         sums, rows, width = args
-        for r in range(tile.rows):
-            start = builder.extract_value(rows, r)
-            for v in range(tile.vectors):
-                vector = builder.extract_value(sums, r * tile.vectors + v)
-                _store(builder, tile, vector, start, v, width)
+        for n, start, v in _vectors(builder, tile, rows):
+            _store(builder, tile, builder.extract_value(sums, n), start, v, width)
         return context.get_dummy_value()
 
     return types.none(tile, rows, types.intp), build
@@ -322,11 +308,7 @@ def mark_nonzeros(typing, tile, words, rows, k, last, width):
 @intrinsic
 def popcount(typing, word):
     """The number of bits that are set in `word`."""
-
-    def build(context, builder, signature, args):
-        return builder.ctpop(args[0])
-
-    return types.intp(types.uint64), build
+    return types.intp(types.uint64), lambda _, builder, signature, args: builder.ctpop(*args)
 
 
 @intrinsic
@@ -372,6 +354,13 @@ def _broadcast(builder, vector, number):
 def _shuffle(builder, a, b, lanes):
     """The numbers of a and b, counted through, that stand at `lanes`."""
     return builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(LANE, len(lanes)), lanes))
+
+
+def _vectors(builder, tile, rows):
+    """Yield (number n in the tile, start of its row, number v in the row) of each vector."""
+    for n in range(tile.rows * tile.vectors):
+        r, v = divmod(n, tile.vectors)
+        yield n, builder.extract_value(rows, r), v
 
 
 def _pointer(builder, tile, start, v):

@@ -60,8 +60,8 @@ def test_any_gan_takes_steps_like_pytorchs_with_extreme_logits_and_saturated_lay
     for _ in range(2):
         real = rng.uniform(-1, 1, (n_images, 784)).astype(dtype)  # (B,784)
         noise = rng.standard_normal((2, n_images, GANConfig().noise)).astype(dtype)  # (2,B,Z)
-        assert not failures(pair.discriminator_step(real, torch.from_numpy(real), noise[0]))
-        assert not failures(pair.generator_step(noise[1]))
+        for step in pair.step(real, noise, torch.from_numpy(real)):
+            assert not failures(step)
 
 
 def leaky_edge(dtype, matmul=np.matmul):
@@ -71,8 +71,8 @@ def leaky_edge(dtype, matmul=np.matmul):
     first = pair.ours.discriminator.parametric_layers[0]
     first.b[:] = -(real @ first.W)[0]  # (300,)
     first.b += (rng.standard_normal(300) * np.finfo(dtype).eps / 2).astype(dtype)
-    noise = rng.standard_normal((1, GANConfig().noise)).astype(dtype)  # (1,Z)
-    return pair.discriminator_step(real, torch.from_numpy(real), noise)
+    noise = rng.standard_normal((2, 1, GANConfig().noise)).astype(dtype)  # (2,1,Z)
+    return pair.step(real, noise, torch.from_numpy(real))[0]
 
 
 def test_a_float32_leaky_relu_within_rounding_of_0_may_take_either_slope_and_is_named():
@@ -105,9 +105,25 @@ def test_a_gan_that_does_otherwise_than_pytorchs_fails(name):
     other, rng = small_gan("float64").ours, np.random.default_rng(0)
     spoil(other)
     pair = gan.GANLockstep(other, binary_cross_entropy)
-    real, noise = rng.uniform(-1, 1, (5, 784)), rng.standard_normal((5, GANConfig().noise))
+    real, noise = rng.uniform(-1, 1, (5, 784)), rng.standard_normal((2, 5, GANConfig().noise))
 
-    wrong = failures(pair.discriminator_step(real, torch.from_numpy(real), noise))
-    wrong += failures(pair.generator_step(noise))
+    discriminator, generator = pair.step(real, noise, torch.from_numpy(real))
+    wrong = failures(discriminator) + failures(generator)
 
     assert wrong[0].startswith(f"{first_wrong} ")
+
+
+def test_a_loop_that_gives_the_generator_what_the_discriminator_has_seen_fails(monkeypatch):
+    def careless(gan, batches, progress):
+        for real, noise in batches:
+            gan.discriminator_step(real, noise[0])
+            gan.generator_step(noise[0])
+
+    monkeypatch.setattr(gan, "train_gan_epoch", careless)
+    pair, rng = small_gan("float64"), np.random.default_rng(0)
+    real, noise = rng.uniform(-1, 1, (5, 784)), rng.standard_normal((2, 5, GANConfig().noise))
+
+    discriminator, generator = pair.step(real, noise, torch.from_numpy(real))
+
+    assert not failures(discriminator)
+    assert failures(generator)[0].startswith("x ")

@@ -289,7 +289,7 @@ def test_the_report_names_flipped_relus():
 
     assert summary.ok
     assert f"{len(summary.flips)} ReLUs on different sides of 0" in str(summary)
-    assert f"step 1, image 0, unit {summary.flips[0].unit} of z1" in str(summary)
+    assert f"step 1, image 0, unit {summary.flips[0].place} of z1" in str(summary)
 
 
 @pytest.mark.parametrize("dtype", FLOATS)

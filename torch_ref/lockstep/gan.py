@@ -3,9 +3,9 @@
     discriminator   images, real ones and fakes ──> logits       moved by its Adam
     generator       noise ──> fakes ──> logits                   of which its Adam moves a part
 
-They take turns, as in training, and what is watched are the methods that train. In a step of the
-generator the layers of the discriminator count on from its own: with three of weights each, the
-fakes are a3, and z4 is the first that the discriminator makes of them.
+They take turns in the training loop itself, and what is watched are the methods that train. In a
+step of the generator the layers of the discriminator count on from its own: with three of weights
+each, the fakes are a3, and z4 is the first that the discriminator makes of them.
 
 In its own step, PyTorch's discriminator is shown the fakes that our generator has drawn. That
 PyTorch's draws the same, every step of the generator shows.
@@ -15,6 +15,7 @@ In the comments: B images in a batch, Z numbers of noise for each.
 
 from functools import partial
 from itertools import count
+from types import SimpleNamespace
 
 import numpy as np
 import torch
@@ -25,6 +26,7 @@ from scratchnet.kernels.adam import adam_update
 from scratchnet.nn.gan import GAN, Discriminator, Generator
 from scratchnet.nn.losses import binary_cross_entropy
 from scratchnet.training.config import GANConfig
+from scratchnet.training.epoch import train_gan_epoch
 from torch_ref import data, gan
 from torch_ref.lockstep.step import Lockstep
 
@@ -61,20 +63,31 @@ class GANLockstep:
         adams = self.ours.generator_adam, self.ours.discriminator_adam
         return f"Adam with lr {adams[0].lr} and {adams[1].lr}, betas {adams[0].betas}"
 
-    def discriminator_step(self, real, their_real, noise):
-        """Let both discriminators take a step on their real images (B, 784); return the Step."""
-        fakes = torch.from_numpy(self.ours.generator.forward(noise))  # (B,784)
-        learn = partial(self.ours.discriminator_step, real, noise)
-        return self._watch(self.discriminator, learn, gan.discriminator_batch(their_real, fakes))
+    def step(self, real, noise, their_real):
+        """Let both GANs train on a batch, ours in the loop of `scratchnet.gan`; return both Steps.
 
-    def generator_step(self, noise):
-        """Let both generators take a step on the same noise (B, Z); return the Step."""
-        batch = gan.generator_batch(torch.from_numpy(noise))
-        return self._watch(self.generator, partial(self.ours.generator_step, noise), batch)
+        Args: real images (B, 784), noise (2, B, Z), and PyTorch's real images.
+        """
+        fakes = torch.from_numpy(self.ours.generator.forward(noise[0]))  # (B,784)
+        discriminated = gan.discriminator_batch(their_real, fakes)  # (2B,784), (2B,1)
+        generated = gan.generator_batch(torch.from_numpy(noise[1]))  # (B,Z), (B,1)
+        steps = []
 
-    @staticmethod
-    def _watch(pair, learn, their_batch):
-        return pair.watch(partial(watch, pair.network, pair.optimiser, learn), their_batch)
+        def watched(pair, learn, their_batch):
+            def step(*batch):
+                ours = partial(watch, pair.network, pair.optimiser, partial(learn, *batch))
+                steps.append(pair.watch(ours, their_batch))
+
+            return step
+
+        both = SimpleNamespace(
+            discriminator_step=watched(
+                self.discriminator, self.ours.discriminator_step, discriminated
+            ),
+            generator_step=watched(self.generator, self.ours.generator_step, generated),
+        )
+        train_gan_epoch(both, [(real, noise)], SimpleNamespace(watch=iter, record=lambda *_: None))
+        return steps
 
 
 def begin(hidden, lr, **layer_args):
@@ -105,6 +118,4 @@ def walk(pair, found, train, batch_size, seed, dtype):
         ours = gan_batches(x, batch_size, numbers, seed=seed, epoch=epoch)
         theirs = data.batches(train, batch_size, seed=seed, epoch=epoch, dtype=torch_dtype)
         for (real, noise), (their_real, _) in zip(ours, theirs, strict=True):
-            noise = noise.astype(dtype, copy=False)  # (2,B,Z)
-            yield pair.discriminator_step(real, 2 * their_real - 1, noise[0])
-            yield pair.generator_step(noise[1])
+            yield from pair.step(real, noise.astype(dtype, copy=False), 2 * their_real - 1)

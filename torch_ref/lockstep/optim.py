@@ -20,13 +20,21 @@ class OptimiserAdapter:
     """One of scratchnet's optimisers, `ours`, and PyTorch's of the same name.
 
     Attributes:
-        keys: {letter: PyTorch's key} of the state that is kept for every parameter.
-        options: {name: value}, the same on both sides.
+        KEYS: {letter: PyTorch's key} of the state that is kept for every parameter.
+        options: {name: value} of its OPTIONS, the same on both sides.
     """
 
-    def __init__(self, ours, keys, options):
-        self.ours, self.keys = ours, keys
-        self.options = {name: getattr(ours, name) for name in options}
+    def __init__(self, ours):
+        self.ours = ours
+        self.options = {name: getattr(ours, name) for name in self.OPTIONS}
+
+    def __str__(self):
+        shown = (f"{name.replace('_', ' ')} {v}" for name, v in self.options.items() if v)
+        return f"{type(self.ours).__name__} with {', '.join(shown)}"
+
+    def keys(self):
+        """Return [(letter, PyTorch's key), ...] of the state that our optimiser has."""
+        return [(letter, key) for letter, key in self.KEYS.items() if letter in self.ours.state()]
 
     def to_torch(self, parameters):
         """Return PyTorch's optimiser of these parameters."""
@@ -37,19 +45,17 @@ class OptimiserAdapter:
 
         Args: PyTorch's optimiser, and the network that it moves, or moves a part of.
         """
-        state = self.ours.state()
-        for letter, key in self.keys.items():
-            kept = dict(state[letter])
+        for letter, key in self.keys():
+            kept = dict(self.ours.state()[letter])
             for name, p, across in moved(theirs, model):
                 theirs.state[p][key] = torch.from_numpy(across(kept[name])).clone()
 
     def their_state(self, theirs, model):
         """Return copies of its state, {"vW1": array, ...}, in our names and shapes."""
         arrays = {}
-        for letter, key in self.keys.items():
-            each = moved(theirs, model)
-            kept = [(name, across(theirs.state[p][key].numpy())) for name, p, across in each]
-            arrays |= {name: array.copy() for name, array in short(kept, letter).items()}
+        for letter, key in self.keys():
+            for name, p, across in moved(theirs, model):
+                arrays |= short([(name, across(theirs.state[p][key].numpy()).copy())], letter)
         return arrays
 
     def copy_for(self, network, state):
@@ -68,13 +74,7 @@ class OptimiserAdapter:
 class SGDAdapter(OptimiserAdapter):
     """Velocities, where there is momentum."""
 
-    def __init__(self, ours):
-        keys = {"v": "momentum_buffer"} if ours.momentum else {}
-        super().__init__(ours, keys, ("lr", "momentum", "weight_decay"))
-
-    def __str__(self):
-        shown = (f"{name.replace('_', ' ')} {v}" for name, v in self.options.items() if v)
-        return f"SGD with {', '.join(shown)}"
+    KEYS, OPTIONS = {"v": "momentum_buffer"}, ("lr", "momentum", "weight_decay")
 
     def bounds(self, p, pair, before):
         """Return {name: function that gives the error bound} of parameter p and its velocity."""
@@ -89,11 +89,7 @@ class SGDAdapter(OptimiserAdapter):
 class AdamAdapter(OptimiserAdapter):
     """First and second moment estimates, and the number of steps."""
 
-    def __init__(self, ours):
-        super().__init__(ours, {"m": "exp_avg", "v": "exp_avg_sq"}, ("lr", "betas", "eps"))
-
-    def __str__(self):
-        return f"Adam with lr {self.ours.lr} and betas {self.ours.betas}"
+    KEYS, OPTIONS = {"m": "exp_avg", "v": "exp_avg_sq"}, ("lr", "betas", "eps")
 
     def copy_state(self, theirs, model):
         super().copy_state(theirs, model)

@@ -198,10 +198,9 @@ class Summary:
             )
         else:
             lines.append("  no ReLU on the other side of 0")
-        for number in sorted({1, 10, 100, 1000, self.steps}):
-            if number <= self.steps:
-                off = max(self.drifts[number - 1].values())
-                lines.append(f"  after step {number:,} its parameters differ by at most {off:.1e}")
+        for number in sorted({n for n in (1, 10, 100, 1000, self.steps) if n <= self.steps}):
+            off = max(self.drifts[number - 1].values())
+            lines.append(f"  after step {number:,} its parameters differ by at most {off:.1e}")
         return "\n".join(lines)
 
 

@@ -13,15 +13,18 @@ there: how far it drifts off shows what differences of rounding add up to.
 from dataclasses import dataclass
 from functools import partial
 from itertools import count
+from types import SimpleNamespace
 
 import numpy as np
 import torch
 from torch.nn import functional as F
 
-import scratchnet
 from scratchnet.checking.comparison import compare_step
 from scratchnet.checking.layer_bounds import LOSSES, layer_names, step_bounds
-from scratchnet.checking.trace import short, state, trace_scratchnet
+from scratchnet.checking.trace import short, state, trace_scratchnet, watch
+from scratchnet.data.batches import batches, to_unit_interval
+from scratchnet.nn.losses import softmax_cross_entropy
+from scratchnet.training.epoch import train_epoch
 from torch_ref import data, model
 from torch_ref.lockstep import optim, trace
 
@@ -43,14 +46,14 @@ class Flip:
     step: int
     name: str  # of the pre-activation, "z1", or of what was pooled, "a1"
     image: int
-    unit: int | tuple  # the tuple: channel, row, column
+    unit: tuple  # its number, or channel, row, column
     ours: float
     theirs: float
     bound: float  # how far from 0 rounding can carry it; 0 where nothing is excused
 
     @property
     def place(self):
-        return self.unit if isinstance(self.unit, int) else ", ".join(map(str, self.unit))
+        return ", ".join(map(str, self.unit))
 
     @property
     def excused(self):
@@ -90,13 +93,7 @@ class Lockstep:
     """
 
     def __init__(
-        self,
-        network,
-        optimiser,
-        loss_function=scratchnet.softmax_cross_entropy,
-        *,
-        theirs=None,
-        title="",
+        self, network, optimiser, loss_function=softmax_cross_entropy, *, theirs=None, title=""
     ):
         """Build PyTorch's side and a twin.
 
@@ -168,9 +165,8 @@ class Lockstep:
                 sides = self._leads(name, *sides)
             for place in places.tolist():
                 image, *unit = place
-                unit = tuple(unit) if len(unit) > 1 else unit[0]
                 at = (float(side[tuple(place)]) for side in sides)
-                flips.append(Flip(self.steps, name, image, unit, *at))
+                flips.append(Flip(self.steps, name, image, tuple(unit), *at))
         return flips
 
     def _leads(self, name, ours, theirs, bound):
@@ -185,9 +181,8 @@ class Lockstep:
 
         def at(array, taken):
             flat = array.reshape(*array.shape[:2], -1)  # (B,C,HW)
-            return np.take_along_axis(flat, taken.reshape(*flat.shape[:2], -1), 2).reshape(
-                taken.shape
-            )
+            found = np.take_along_axis(flat, taken.reshape(*flat.shape[:2], -1), 2)
+            return found.reshape(taken.shape)
 
         leads = [at(side, places[0]) - at(side, places[1]) for side in (ours, theirs)]
         return *leads, at(bound, places[0]) + at(bound, places[1])
@@ -200,10 +195,22 @@ def walk(lockstep, found, train, batch_size, seed, dtype):
         lockstep: a Lockstep.
         found, train: the same images, as a `scratchnet.data.Dataset` and torchvision's data set.
     """
-    x = scratchnet.data.to_unit_interval(found.train.images, dtype)  # (N,784)
+    x = to_unit_interval(found.train.images, dtype)  # (N,784)
     torch_dtype = getattr(torch, np.dtype(dtype).name)
     for epoch in count(1):
-        ours = scratchnet.data.batches(x, found.train.labels, batch_size, seed=seed, epoch=epoch)
+        ours = batches(x, found.train.labels, batch_size, seed=seed, epoch=epoch)
         theirs = data.batches(train, batch_size, seed=seed, epoch=epoch, dtype=torch_dtype)
         for our_batch, their_batch in zip(ours, theirs, strict=True):
-            yield lockstep.step(our_batch, their_batch)
+            yield lockstep.watch(partial(_train, lockstep, *our_batch), their_batch)
+
+
+def _train(lockstep, x, labels):
+    """Take a step in the loop of `scratchnet.train`; return its trace."""
+    setting, losses = (lockstep.network, lockstep.optimiser), []
+    progress = SimpleNamespace(watch=iter, record=lambda loss, n_images: losses.append(loss))
+
+    def learn():
+        train_epoch(*setting, [(x, labels)], progress)
+        return losses.pop()
+
+    return watch(*setting, learn) | {"labels": labels.copy()}

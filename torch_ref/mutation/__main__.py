@@ -31,19 +31,11 @@ def measure(found, pictures):
         planted = import_planted(bug)
         with threadpool_limits(1):
             detected = detect(planted, found, pictures, bug.model)
-            rows.append(
-                {
-                    "bug": bug.name,
-                    "model": bug.model,
-                    "file": bug.file,
-                    "edits": bug.edits,
-                    **score(planted, found, bug.model),
-                    "wrong_tensor": detected and detected.where,
-                    # JSON knows no infinity
-                    "factor": detected
-                    and (detected.factor if np.isfinite(detected.factor) else "inf"),
-                }
-            )
+            where, factor = detected or (None, None)
+            about = {"bug": bug.name, "model": bug.model, "file": bug.file, "edits": bug.edits}
+            about |= score(planted, found, bug.model)
+            factor = "inf" if factor == np.inf else factor  # JSON knows no infinity
+            rows.append(about | {"wrong_tensor": where, "factor": factor})
     return rows
 
 

@@ -5,6 +5,7 @@ In the comments: N images, B images in a batch.
 
 from dataclasses import replace
 from itertools import islice, zip_longest
+from types import SimpleNamespace
 from typing import NamedTuple
 
 import numpy as np
@@ -132,16 +133,12 @@ def accuracy_after_training(planted, found, model="mlp"):
     """Return the test accuracy of a planted network after EPOCHS epochs."""
     network = build(planted, model)
     sgd = planted.SGD(network, **RECIPE)
+    progress = SimpleNamespace(watch=iter, record=lambda *_: None)
     x = planted.data.to_unit_interval(found.train.images[: IMAGES[model]])  # (N,784)
     with np.errstate(all="ignore"):
         for epoch in range(1, EPOCHS + 1):
-            for images, labels in planted.data.batches(
-                x, found.train.labels[: len(x)], 32, seed=0, epoch=epoch
-            ):
-                logits = network.forward(images)  # (B,10)
-                _, dlogits = planted.softmax_cross_entropy(logits, labels)
-                network.backward(dlogits)
-                sgd.step()
+            batches = planted.data.batches(x, found.train.labels, 32, seed=0, epoch=epoch)
+            planted.training.epoch.train_epoch(network, sgd, batches, progress)
         x = planted.data.to_unit_interval(found.test.images)  # (N,784)
         parts = [network.forward(x[i : i + 1000]) for i in range(0, len(x), 1000)]
     predicted = np.concatenate(parts).argmax(axis=1)  # (N,10) -> (N,)
@@ -153,16 +150,17 @@ def losses_after_training(planted, found, model="gan"):
 
     A None stands for a loss that is not finite.
     """
-    gan, rng = build(planted, model), np.random.default_rng(0)
+    gan, rng, losses = build(planted, model), np.random.default_rng(0), []
+    progress = SimpleNamespace(watch=iter, record=lambda *row: losses.append(row[:2]))
     x = 2 * planted.data.to_unit_interval(found.train.images[: IMAGES[model]]) - 1  # (N,784)
     with np.errstate(all="ignore"):
         for epoch in range(1, EPOCHS + 1):
-            losses = []
-            for real, _ in planted.data.batches(x, found.train.labels, 32, seed=0, epoch=epoch):
-                noise = rng.standard_normal((2, len(real), NOISE), np.float32)  # (2,B,Z)
-                losses.append(
-                    (gan.discriminator_step(real, noise[0]), gan.generator_step(noise[1]))
-                )
+            batches = (
+                (real, rng.standard_normal((2, len(real), NOISE), np.float32))  # (B,784), (2,B,Z)
+                for real, _ in planted.data.batches(x, found.train.labels, 32, seed=0, epoch=epoch)
+            )
+            losses.clear()
+            planted.training.epoch.train_gan_epoch(gan, batches, progress)
         means = np.mean(losses, axis=0)  # (batches,2) -> (2,)
     return [float(mean) if np.isfinite(mean) else None for mean in means]
 
