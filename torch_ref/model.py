@@ -1,4 +1,4 @@
-"""The same networks in PyTorch, and how weights cross over to them, and are read in our shapes.
+"""The same networks in PyTorch, and how weights cross over from one side to the other.
 
     scratchnet   y = x @ W + b       W (I,O)
     PyTorch      y = x @ Aᵀ + b      A (O,I), which `nn.Linear` calls weight
@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import nn
 
+import scratchnet
 from scratchnet.checking.layer_bounds import known
 
 
@@ -109,6 +110,28 @@ def to_torch(network):
     model.to(torch.from_numpy(network.parametric_layers[0].W).dtype)
     copy_weights(network, model)
     return model
+
+
+def from_torch(model):
+    """Return a scratchnet network with the weights of a TorchMLP, of an `nn.Sequential` like it, or
+    of a TorchCNN; TypeError for one of other layers."""
+    convs = [layer for layer in model if isinstance(layer, nn.Conv2d)]
+    dense = [layer for layer in model if isinstance(layer, nn.Linear)]
+    widths = [layer.out_features for layer in dense]
+    # Every weight drawn here is overwritten below.
+    layer_args = {"rng": np.random.default_rng(0), "dtype": dense[0].weight.detach().numpy().dtype}
+    if convs:
+        channels, size = [layer.out_channels for layer in convs], convs[0].kernel_size[0]
+        cnn = {"image": model.image, "channels": channels, "size": size}
+        network = scratchnet.CNN(widths, **cnn, **layer_args)
+    else:
+        network = scratchnet.MLP((dense[0].in_features, *widths), **layer_args)
+    names, ours = ([type(layer).__name__ for layer in side] for side in (model, network.layers))
+    if names != ours:
+        raise TypeError(f"a network of {names} is neither an MLP nor a CNN of scratchnet: {ours}")
+    for (_, ours), (_, theirs) in zip(network.parameters(), parameters(model), strict=True):
+        ours[:] = theirs
+    return network
 
 
 @torch.no_grad()

@@ -14,7 +14,7 @@ from scratchnet.nn.layers import Linear
 from scratchnet.nn.network import Network
 from scratchnet.nn.optim import Adam
 from torch_ref.lockstep.optim import adapter
-from torch_ref.model import TWINS, TorchMLP, parameters, to_torch
+from torch_ref.model import TWINS, TorchMLP, from_torch, parameters, to_torch
 
 FLOATS = ["float32", "float64"]
 SIZES = [(784, 128, 64, 10), (3, 2), (1, 1, 1), (5, 4, 4, 4, 4, 2)]
@@ -29,10 +29,10 @@ def network(sizes, dtype):
 def test_weights_survive_the_way_to_pytorch_and_back(sizes, dtype):
     mlp = network(sizes, dtype)
 
-    model = to_torch(mlp)
+    back = from_torch(to_torch(mlp))
 
-    assert len(model) == len(mlp.layers)
-    for (name, before), (same_name, after) in zip(mlp.parameters(), parameters(model), strict=True):
+    assert len(back.layers) == len(mlp.layers)
+    for (name, before), (same_name, after) in zip(mlp.parameters(), back.parameters(), strict=True):
         assert name == same_name
         assert after.dtype == before.dtype
         np.testing.assert_array_equal(after, before)
@@ -68,7 +68,9 @@ def test_the_state_dict_loads_into_a_plain_sequential():
 
     x = torch.rand(5, 4)
     assert torch.equal(plain(x), model(x))
-    np.testing.assert_array_equal(dict(parameters(plain))["linear2.W"], plain[2].weight.detach().T)
+    np.testing.assert_array_equal(
+        from_torch(plain).parametric_layers[1].W, plain[2].weight.detach().T
+    )
 
 
 def test_pytorch_names_the_layers_as_a_user_expects():
@@ -123,11 +125,13 @@ def test_the_weights_of_a_cnn_survive_the_way_to_pytorch_and_back(dtype):
     cnn = scratchnet.CNN((5, 6), **shape, rng=np.random.default_rng(0), dtype=dtype)
 
     model = to_torch(cnn)
+    back = from_torch(model)
 
     names = [type(layer).__name__ for layer in model]
-    assert names == [type(layer).__name__ for layer in cnn.layers]
+    assert names == [type(layer).__name__ for layer in back.layers]
+    assert str(back) == str(cnn)
     np.testing.assert_array_equal(model[0].weight.detach(), cnn.parametric_layers[0].W)
-    for (name, before), (same_name, after) in zip(cnn.parameters(), parameters(model), strict=True):
+    for (name, before), (same_name, after) in zip(cnn.parameters(), back.parameters(), strict=True):
         assert name == same_name
         np.testing.assert_array_equal(after, before)
 
@@ -148,7 +152,7 @@ def test_a_network_of_any_layers_is_translated_one_by_one():
     )
 
 
-def test_a_layer_without_a_twin_is_refused():
+def test_a_layer_without_a_twin_is_refused_in_either_direction():
     class Softplus:
         pass
 
@@ -157,6 +161,8 @@ def test_a_layer_without_a_twin_is_refused():
 
     with pytest.raises(TypeError, match="the layer Softplus"):
         to_torch(mlp)
+    with pytest.raises(TypeError, match="neither an MLP nor a CNN"):
+        from_torch(nn.Sequential(nn.Linear(4, 3), nn.Tanh(), nn.Linear(3, 2)))
 
 
 def test_every_layer_that_can_be_checked_has_a_twin():
