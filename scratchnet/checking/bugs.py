@@ -11,7 +11,7 @@ from typing import NamedTuple
 # or more often. Each right text stands in the file exactly once.
 CATALOGUE = """
 [mlp: nn/layers.py]
-ReLU's slope at 0 is 1
+ReLU's gradient at 0 is 1
     - ~(x <= 0)
     + ~(x < 0)
 ReLU's mask is taken from the gradient
@@ -117,7 +117,7 @@ Momentum is applied to the weights
 Momentum averages: v gets (1 - momentum) g
     - v += g
     + v += 0.5 * g
-Nesterov's momentum unasked
+Nesterov momentum instead of classical momentum
     - g = v
     + g = g + self.momentum * v
 The learning rate is inside the velocity
@@ -170,10 +170,10 @@ Images are read column by column
     + x = images.swapaxes(1, 2).reshape(
 
 [cnn: nn/conv.py]
-Kernels are flipped going forward
+Kernels are flipped in the forward pass
     - y = matmul(W.reshape(n_out, -1), columns)
     + y = matmul(W[:, :, ::-1, ::-1].reshape(n_out, -1), columns)
-Kernels are flipped going back
+Kernels are flipped in the backward pass
     - dpatches = matmul(W.reshape(n_out, -1).T, dy)
     + dpatches = matmul(W[:, :, ::-1, ::-1].reshape(n_out, -1).T, dy)
 The padding is off by one
@@ -188,16 +188,16 @@ The padding is not cut off again
 Overlapping patches overwrite each other
     - += patches[:, i, j]
     + = patches[:, i, j]
-Rows and columns of a kernel are exchanged going back
+Rows and columns of a kernel are exchanged in the backward pass
     - += patches[:, i, j]
     + += patches[:, j, i]
 The gradient of a kernel is reshaped where it should be transposed
     - return dW.T.reshape(n_out, *kernel)
     + return dW.reshape(n_out, *kernel)
-The gradient of a kernel is averaged over its places
+The gradient of a kernel is averaged over its positions
     - return dW.T.reshape(n_out, *kernel)
     + return dW.T.reshape(n_out, *kernel) / (where[0] * where[1])
-The bias gradient is summed over images, not places
+The bias gradient is summed over images, not positions
     - self.db = dy.reshape(len(dy), -1).sum(axis=1)
     + self.db = dy[:, 0, 0].sum(axis=1)
 The gradient goes to all equal maxima
@@ -235,26 +235,26 @@ Compiled, the gradient goes to the neighbour of the maximum
     + if argmax[c, h, w, b] == n ^ 1 else 0
 
 [direct cnn: kernels/implicit_gemm.py]
-Without patches, the kernels are not turned going back
+Implicit GEMM does not flip the kernels in the backward pass
     - W[:, :, ::-1, ::-1].swapaxes(0, 1)
     + W.swapaxes(0, 1)
 
 [gan: nn/activations.py]
-LeakyReLU's slope is forgotten going back
+LeakyReLU's slope is forgotten in the backward pass
     - return dy * np.maximum(self.mask, dy.dtype.type(self.slope))
     + return dy
-LeakyReLU leaks nothing going back
+LeakyReLU leaks nothing in the backward pass
     - return dy * np.maximum(self.mask, dy.dtype.type(self.slope))
     + return dy * self.mask
 LeakyReLU's mask is taken from the gradient
     - return dy * np.maximum(self.mask, dy.dtype.type(self.slope))
     + return dy * np.maximum(dy > 0, dy.dtype.type(self.slope))
-Tanh's slope is taken of x, not of y
+Tanh's derivative uses x instead of y
     - self.y = np.tanh(x)  # (B,N)
     + self.x, self.y = x, np.tanh(x)  # (B,N)
     - return dy * (1 - self.y * self.y)
     + return dy * (1 - self.x * self.x)
-Tanh's slope lacks the square
+Tanh's derivative lacks the square
     - return dy * (1 - self.y * self.y)
     + return dy * (1 - self.y)
 
@@ -271,19 +271,19 @@ The logarithms of the binary loss are kept from 0 by an epsilon
     +     costs = -targets * np.log(p + 1e-7) - (1 - targets) * np.log(1 - p + 1e-7)
 
 [gan: nn/optim.py]
-Adam does not make up for the start at 0
+Adam without bias correction
     - step_size, sqrt_correction2 = self.lr / correction1, math.sqrt(correction2)
     + step_size, sqrt_correction2 = self.lr, 1.0
 Adam's eps is inside the root
     - p -= step_size * m / (np.sqrt(v) / sqrt_correction2 + eps)
     + p -= step_size * m / np.sqrt(v / sqrt_correction2**2 + eps)
-Adam squares the mean
+Adam's second moment averages m², not g²
     - v += (1 - beta2) * (g * g)
     + v += (1 - beta2) * (m * m)
 Adam's betas are exchanged
     - beta1, beta2 = betas
     + beta2, beta1 = betas
-Adam's steps are not counted on
+Adam's step counter stays at 1
     - self.steps += 1
     + self.steps[...] = 1
 
@@ -294,10 +294,10 @@ Real and fake are exchanged
 The discriminator is shown fakes only
     - np.concatenate([real, fakes])
     + np.concatenate([fakes, fakes])
-The generator wishes to be found out
+The generator's targets are 0 instead of 1
     - np.ones((len(noise), 1), noise.dtype)
     + np.zeros((len(noise), 1), noise.dtype)
-The generator descends log(1 - D), flat where it fails
+The generator minimises the saturating loss log(1 - D)
     - batch = generator_batch(noise)  # (B,Z), (B,1)
     -         return train_step(self.combined, self.generator_adam, *batch)
     + noise, targets = generator_batch(noise)
@@ -313,7 +313,7 @@ The discriminator's step is taken by the generator's optimiser
     + train_step(self.discriminator, self.generator_adam,
 
 [compiled gan: kernels/adam.py]
-Compiled, Adam takes the gradient for its mean
+Compiled, Adam steps along the gradient, not its first moment
     - p[i] -= step_size * m[i] /
     + p[i] -= step_size * g[i] /
 """

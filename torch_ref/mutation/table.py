@@ -40,8 +40,8 @@ def _describe(model):
     network = build(scratchnet, kind)
     name = str(GANLockstep(network, scratchnet.binary_cross_entropy) if kind == "gan" else network)
     return name + {
-        "compiled cnn": " with compiled folding and pooling",
-        "direct cnn": " without patches in memory",
+        "compiled cnn": " with compiled col2im and max pooling",
+        "direct cnn": " with implicit GEMM",
         "compiled gan": " with a compiled Adam",
     }.get(model, "")
 
