@@ -4,14 +4,11 @@
                     ──batches(seed, epoch)──> x (B,784), labels (B,)
 
 A draw is a pure function of its key: nothing depends on what was drawn before it, so a run resumes
-without any generator's state. A run of a classifier uses these keys of the first three lines, a run
-of a GAN the first and the last two, so that no two of its uses share one:
+without any generator's state. No two uses in a run share a key:
 
-    (seed, epoch)         the order of an epoch
-    (seed, 0, 1)          what is held out for validation
-    (seed, epoch, 2)      `corruptions.augmented`
-    (seed, epoch, batch)  a GAN's noise, batches from 1
-    (seed, 0, 1 to 3)     the noise that its digits are shown and evaluated with
+    (seed, epoch)      the order of an epoch
+    classifier         (seed, 0, 1) what is held out, (seed, epoch, 2) `corruptions.augmented`
+    GAN                (seed, epoch, batch) the noise; epoch 0 is what digits are shown with
 
 In the comments: N images, B images in a batch, Z numbers of noise for each.
 """
