@@ -40,9 +40,7 @@ RUNS = {
     ),
     "plain": Run("scratchnet.train --engine fused --out runs/plain", f"{SAMPLE} --epochs 2", {}),
     "augmented": Run(
-        "scratchnet.train --engine fused --augment --out runs/augmented",
-        f"{SAMPLE} --epochs 2",
-        {},
+        "scratchnet.train --engine fused --augment --out runs/augmented", f"{SAMPLE} --epochs 2", {}
     ),
     "cnn": Run(
         "scratchnet.train --model cnn --out runs/cnn",

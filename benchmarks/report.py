@@ -49,7 +49,7 @@ MUTATION = "torch_ref/mutation/results.json"
 TABLES = [
     Table("race-top", TOP, "race", "benchmarks.race_report:top_table"),
     Table("accuracy", TOP, "accuracy", "benchmarks.accuracy:table"),
-    Table("mutation-top", TOP, MUTATION, "torch_ref.mutation.table:teasers"),
+    Table("mutation-top", TOP, MUTATION, "benchmarks.mutation_report:top_rows"),
     Table("race", HERE, "race", "benchmarks.race_report:epoch_table"),
     Table("race-start", HERE, "race", "benchmarks.race_report:start_table"),
     Table("race-batch", HERE, "race", "benchmarks.race_report:batch_table"),
@@ -65,7 +65,9 @@ TABLES = [
     Table("faults", HERE, "faults", "benchmarks.fault_report:table"),
     Table("gemm", "benchmarks/results/gemm.md", "gemm", "benchmarks.gemm_report:gemm_table"),
     Table("ladder", "scratchnet/kernels/README.md", "gemm", "benchmarks.ladder_table:ladder_table"),
-    Table("mutation", "torch_ref/mutation/README.md", MUTATION, "torch_ref.mutation.table:tables"),
+    Table(
+        "mutation", "torch_ref/mutation/README.md", MUTATION, "benchmarks.mutation_report:tables"
+    ),
 ]
 FIGURES = {"gemm": gemm_report.figures, "race": race_report.figures}  # results -> {name: Figure}
 

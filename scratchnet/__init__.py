@@ -23,24 +23,7 @@ from scratchnet.nn.optim import SGD, Adam
 
 __version__ = "0.1.0"
 __all__ = [
-    "CNN",
-    "GAN",
-    "MLP",
-    "SGD",
-    "Adam",
-    "Conv2d",
-    "Discriminator",
-    "Flatten",
-    "Generator",
-    "LeakyReLU",
-    "Linear",
-    "MaxPool2d",
-    "Network",
-    "ReLU",
-    "Sigmoid",
-    "Tanh",
-    "accuracy",
-    "binary_cross_entropy",
-    "softmax",
-    "softmax_cross_entropy",
-]
+    "CNN", "GAN", "MLP", "SGD", "Adam", "Conv2d", "Discriminator", "Flatten", "Generator",
+    "LeakyReLU", "Linear", "MaxPool2d", "Network", "ReLU", "Sigmoid", "Tanh", "accuracy",
+    "binary_cross_entropy", "softmax", "softmax_cross_entropy",
+]  # fmt: skip

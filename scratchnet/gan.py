@@ -37,7 +37,7 @@ def main(argv=None):
     rng, matmul = np.random.default_rng(config.seed), kernel(config.matmul, config.threads)
     dataset = data.load(config.dataset, config.data_dir)
     images = dataset.train.images  # (N,28,28)
-    classifier = load_judge(config.judge, dataset) if config.judge else None
+    classifier = load_evaluator(config.judge, dataset) if config.judge else None
     if config.dry_run:
         config = dataclasses.replace(config, epochs=1)
         images = images[: config.batch_size]
@@ -64,7 +64,7 @@ def main(argv=None):
             finish(run)
 
 
-def load_judge(name, dataset):
+def load_evaluator(name, dataset):
     """Return the trained network of a run; CheckpointError, with the way out, if there is none."""
     try:
         return load_network(name, dataset)

@@ -24,7 +24,7 @@ def main(argv=None):
     parser = Parser("python -m scratchnet.predict", description=description, allow_abbrev=False)
     file = file_path("FILE").arguments
     parser.add_argument("images", nargs="+", metavar="IMAGE", help="a PNG or JPEG of one digit")
-    parser.add_argument("--model", required=True, help="a model.safetensors", **file)
+    parser.add_argument("--model", required=True, help="a run, or its model.safetensors", **file)
     parser.add_argument("--json", action="store_true", help="print JSON, with all probabilities")
     parser.add_argument("--show", help="save what the network saw, as a PNG", **file)
     options = parser.parse_args(argv)

@@ -43,7 +43,7 @@ def main(argv=None):
 
         from scratchnet.training.study import reachable, shown
     except ImportError as error:
-        raise OSError('the search needs Optuna: pip install "scratchnet[tune]"') from error
+        raise OSError('the search needs Optuna: pip install -e ".[tune]"') from error
     config, dataset, train, validation = prepare(config)
     folder = Path(config.out or f"runs/tune-{time.strftime('%Y-%m-%d-%H%M%S')}")
     folder.mkdir(parents=True, exist_ok=True)

@@ -20,13 +20,7 @@ import pytest
 
 from scratchnet import data
 from scratchnet.data import idx
-from scratchnet.data.mnist import (
-    MNIST_SHA256,
-    TEST_IMAGES,
-    TEST_LABELS,
-    TRAIN_IMAGES,
-    TRAIN_LABELS,
-)
+from scratchnet.data.mnist import MNIST_SHA256, TEST_IMAGES, TEST_LABELS, TRAIN_IMAGES, TRAIN_LABELS
 from scratchnet.errors import DataError
 
 # As in an ordinary shell, with buffered streams and byte code written: PYTHONUNBUFFERED has hidden

@@ -8,7 +8,7 @@ lockstep  both sides compared, tensor by tensor: `python -m torch_ref.lockstep`
             step, gan (one step of a network, of a GAN), trace (every tensor that PyTorch computes),
             optim (optimiser adapters), extended_precision (whose rounding is smaller), report
 mutation  planted bugs, trained and detected: `python -m torch_ref.mutation`
-            detection, table
+            detection
 
 The criteria and the error bounds need no PyTorch: they are in `scratchnet.checking`.
 `torch_ref` imports `scratchnet`, never the other way.

@@ -55,13 +55,13 @@ def to_torch(gan):
 
 
 def discriminator_batch(real, fakes):
-    """Return what the discriminator learns from: images (2B, 784), and 1 for real, 0 for fake."""
+    """Return the discriminator's batch: images (2B, 784), and targets, 1 real and 0 fake."""
     targets = torch.cat([torch.ones(len(real), 1), torch.zeros(len(fakes), 1)])  # (2B,1)
     return torch.cat([real, fakes.detach()]), targets.to(real.dtype)
 
 
 def generator_batch(noise):
-    """Return what the generator learns from: the noise (B, Z), to be taken for real, 1."""
+    """Return the generator's batch: the noise (B, Z), and the target 1, to be taken for real."""
     return noise, torch.ones(len(noise), 1, dtype=noise.dtype)  # (B,1)
 
 
@@ -97,7 +97,5 @@ def train_epoch(gan, criterion, train_loader, draw):
 
 def widths(network):
     """Return the widths of one of the two, inputs first."""
-    return [
-        len(network.parametric_layers[0].W),
-        *(len(layer.b) for layer in network.parametric_layers),
-    ]
+    layers = network.parametric_layers
+    return [*(len(layer.W) for layer in layers), len(layers[-1].b)]

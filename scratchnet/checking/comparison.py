@@ -2,7 +2,7 @@
 
     strict    largest difference <= 128 eps max|t|  and  <= 64 eps ‖t‖   (the loss: <= 8 eps |loss|)
     bound     every element's difference <= its error bound (see `error_bounds`)
-    exact     the same bits: images, labels, the number of steps, what no optimiser moves
+    exact     the same bits: images, labels, the number of steps, what no optimiser updates
 
 A tensor has to pass the strict criterion. Where it does not since its terms cancel, such as p - 1
 of a confident network, it has to lie within its error bound element by element, and the report says

@@ -1,10 +1,14 @@
-"""From images to shuffled batches, and every key of a random generator.
+"""From images to shuffled batches, and the keys that random numbers are drawn from.
 
     uint8 (N,28,28) ──to_unit_interval──> float32 (N,784) in [0, 1]
                     ──batches(seed, epoch)──> x (B,784), labels (B,)
 
 A draw is a pure function of its key: nothing depends on what was drawn before it, so a run resumes
-without any generator's state.
+without any generator's state. No two uses in a run share a key:
+
+    (seed, epoch)      the order of an epoch
+    classifier         (seed, 0, 1) what is held out, (seed, epoch, 2) `corruptions.augmented`
+    GAN                (seed, epoch, batch) the noise; epoch 0 is what digits are shown with
 
 In the comments: N images, B images in a batch, Z numbers of noise for each.
 """
@@ -50,7 +54,6 @@ def hold_out(split, size, seed):
     if not 0 <= size < n:
         raise ValueError(f"{size:,} validation images cannot be held out of {n:,} training images")
     held_out = np.zeros(n, bool)
-    # The third word keeps this stream apart from those of `batches`.
     held_out[np.random.default_rng((seed, 0, 1)).permutation(n)[:size]] = True
     return tuple(Split(split.images[k], split.labels[k]) for k in (~held_out, held_out))
 

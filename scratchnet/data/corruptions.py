@@ -93,7 +93,6 @@ def augmented(images, *, seed, epoch):
 
     Each image is dealt one of 1 + 6 · MILD lots: to stay as it is, or a corruption and strength.
     """
-    # The third word keeps this stream apart from those that shuffle and hold out.
     rng = np.random.default_rng((seed, epoch, 2))
     lots = [(name, s) for name, c in CORRUPTIONS.items() for s in c.strengths[:MILD]]
     dealt = rng.integers(0, 1 + len(lots), len(images))  # (N,)

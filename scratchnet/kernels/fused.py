@@ -45,7 +45,7 @@ AT_ONCE = 1_000_000_000
 
 
 class FusedEngine:
-    """Trains an MLP on images uint8 (N, ...) as `scratchnet.train.train_epoch` does.
+    """Trains an MLP on images uint8 (N, ...) as `scratchnet.training.epoch.train_epoch` does.
 
     The network and the optimiser stay what they are; their arrays move into one piece of memory, so
     that the compiled function is the same for every number of layers.

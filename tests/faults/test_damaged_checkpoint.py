@@ -80,10 +80,7 @@ CONTENTS = {
     "a tensor renamed": (renamed, "linear1.W is missing"),
     "another shape": (tensors_but(linear1_W=lambda W: W.T), "linear1.W is (8, 784)"),
     "another dtype": (tensors_but(linear2_W=lambda W: W.astype("f8")), "float64') there"),
-    "NaN weights": (
-        tensors_but(linear2_W=lambda W: W * np.nan),
-        "linear2.W holds numbers",
-    ),
+    "NaN weights": (tensors_but(linear2_W=lambda W: W * np.nan), "linear2.W holds numbers"),
     "another architecture": (
         lambda tensors, state: state["config"].update(hidden=[9]),
         "linear1.W is (784, 8), (784, 9)",
@@ -136,10 +133,7 @@ CONTENTS = {
         lambda tensors, state: state["config"].update(matmul=None),
         "its matmul: invalid choice: None",
     ),
-    "no seed": (
-        lambda tensors, state: state["config"].pop("seed"),
-        "its seed is missing",
-    ),
+    "no seed": (lambda tensors, state: state["config"].pop("seed"), "its seed is missing"),
     "data without a name": (
         lambda tensors, state: state["config"].update(data={"sha256": {}}),
         "it has no 'name'",

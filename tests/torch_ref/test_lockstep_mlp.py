@@ -12,13 +12,7 @@ from hypothesis import strategies as st
 import scratchnet
 from scratchnet import kernels
 from scratchnet.nn.network import Network
-from tests.torch_ref.lockstep_steps import (
-    FLOATS,
-    assert_excused,
-    backwards_sum,
-    failures,
-    one_step,
-)
+from tests.torch_ref.lockstep_steps import FLOATS, assert_excused, backwards_sum, failures, one_step
 from torch_ref import data, model
 from torch_ref.lockstep import report, step
 from torch_ref.lockstep.step import Lockstep

@@ -15,8 +15,8 @@ import scratchnet
 from scratchnet.checking.bugs import BUGS, Bug
 from scratchnet.checking.planting import import_planted, plant
 from scratchnet.nn.conv import NUMPY_OPS
+from torch_ref.mutation.__main__ import RESULTS
 from torch_ref.mutation.detection import RIGHTS, detect
-from torch_ref.mutation.table import RESULTS
 
 ROOT = Path(__file__).parents[2]
 # The tests that notice most bugs in a second.

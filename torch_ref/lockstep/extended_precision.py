@@ -23,7 +23,7 @@ def is_finer(dtype):
 def reference_step(before, network, optimiser, loss_function, x, labels):
     """Return the trace of a step in longdouble, from the state `before` and by the same optimiser.
 
-    Args: those of `trace.trace_scratchnet`; the optimiser may move a part of the network only.
+    Args: those of `trace.trace_scratchnet`; the optimiser may update a part of the network only.
     """
     before, finer = _finer(before), {id(layer): copy.copy(layer) for layer in network.layers}
     for i, layer in enumerate((finer[id(layer)] for layer in network.parametric_layers), start=1):

@@ -1,7 +1,7 @@
 """A GAN in lockstep: its two steps, as ordinary training steps of two networks.
 
-    discriminator   images, real ones and fakes ──> logits       moved by its Adam
-    generator       noise ──> fakes ──> logits                   of which its Adam moves a part
+    discriminator   images, real ones and fakes ──> logits       updated by its Adam
+    generator       noise ──> fakes ──> logits                   of which its Adam updates a part
 
 They take turns in the training loop itself, and what is watched are the methods that train. In a
 step of the generator the layers of the discriminator count on from its own: with three of weights

@@ -41,20 +41,20 @@ class OptimiserAdapter:
         return getattr(torch.optim, type(self.ours).__name__)(parameters, **self.options)
 
     def copy_state(self, theirs, model):
-        """Overwrite the state of PyTorch's optimiser, of the parameters that it moves, with ours.
+        """Overwrite the state of PyTorch's optimiser, of the parameters that it updates, with ours.
 
-        Args: PyTorch's optimiser, and the network that it moves, or moves a part of.
+        Args: PyTorch's optimiser, and the network that it updates, or updates a part of.
         """
         for letter, key in self.keys():
             kept = dict(self.ours.state()[letter])
-            for name, p, across in moved(theirs, model):
+            for name, p, across in updated(theirs, model):
                 theirs.state[p][key] = torch.from_numpy(across(kept[name])).clone()
 
     def their_state(self, theirs, model):
         """Return copies of its state, {"vW1": array, ...}, in our names and shapes."""
         arrays = {}
         for letter, key in self.keys():
-            for name, p, across in moved(theirs, model):
+            for name, p, across in updated(theirs, model):
                 arrays |= short([(name, across(theirs.state[p][key].numpy()).copy())], letter)
         return arrays
 
@@ -122,8 +122,8 @@ def adapter(optimiser):
     return ADAPTERS[name](optimiser)
 
 
-def moved(theirs, model):
-    """Return [(name, tensor, across), ...] of the parameters that PyTorch's optimiser moves."""
+def updated(theirs, model):
+    """Return [(name, tensor, across), ...] of the parameters that PyTorch's optimiser updates."""
     (group,) = theirs.param_groups
     ids = set(map(id, group["params"]))
     each = each_parameter(model)

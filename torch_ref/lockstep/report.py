@@ -17,18 +17,16 @@ def heading(network, optimiser, found, options):
     Args: what prints as the network and as the optimiser; the data; the options of the command.
     """
     notice = f" ({found.notice})" if found.notice else ""
-    return "\n".join(
-        [
-            f"{network} in {options.dtype}, batches of {options.batch_size}, {optimiser}",
-            f"by hand: NumPy {np.__version__}, matmul {options.matmul}; "
-            f"beside it: PyTorch {torch.__version__}",
-            f"data: {found.name}, {len(found.train.labels):,} training images{notice}",
-        ]
+    return (
+        f"{network} in {options.dtype}, batches of {options.batch_size}, {optimiser}\n"
+        f"by hand: NumPy {np.__version__}, matmul {options.matmul}; "
+        f"beside it: PyTorch {torch.__version__}\n"
+        f"data: {found.name}, {len(found.train.labels):,} training images{notice}"
     )
 
 
 def table(step):
-    """Show every tensor of one step: the two networks beside each other, and their own errors."""
+    """Show every tensor of one step: the two networks side by side, and their own errors."""
     refer = extended_precision.is_finer(step.ours["x"].dtype)
     if refer:
         pair, batch = step.lockstep, (step.theirs["x"], step.theirs["labels"])
@@ -43,9 +41,8 @@ def table(step):
     ]
     for v in step.comparisons:
         shape = "×".join(map(str, v.shape)) or "1"
-        line = (
-            f"{v.name:<9}{shape:<11}{v.difference:>11.1e}{_eps(v.of_max):>10}{_eps(v.of_norm):>8}"
-        )
+        line = f"{v.name:<9}{shape:<11}{v.difference:>11.1e}"
+        line += f"{_eps(v.of_max):>10}{_eps(v.of_norm):>8}"
         if refer:
             sides = step.ours.get(v.name), step.theirs[v.name]
             by_hand, pytorch = (_error(side, true[v.name]) for side in sides)
@@ -185,11 +182,11 @@ class Summary:
         yield "PASS" if self.ok else "FAIL"
 
     def free_run(self):
-        """Say where the unsynchronised twin parted from us."""
+        """Say where the unsynchronised twin diverged."""
         lines = ["", "the unsynchronised twin:"]
         if self.parted:
             number, name, off = self.parted
-            lines.append(f"  first other bits: {name} in step {number}, by {off:.2g}")
+            lines.append(f"  first bitwise difference: {name} in step {number}, by {off:.2g}")
         if self.twin_flip:
             number, where, ours, twins = self.twin_flip
             lines.append(
@@ -225,19 +222,10 @@ def draw_drift(summary):
     if summary.twin_flip:
         number = summary.twin_flip[0]
         ax.axvline(number, color="black", linewidth=0.8, linestyle=":")
-        ax.annotate(
-            f"step {number}: the first ReLU\non different sides of 0 ",
-            (number, 0.04),
-            xycoords=("data", "axes fraction"),
-            ha="right",
-        )
-    ax.set(
-        xscale="log",
-        yscale="log",
-        xlabel="step",
-        ylabel="largest difference from PyTorch",
-        title=f"Two networks in {summary.dtype} that were never synchronised",
-    )
+        text = f"step {number}: the first ReLU\non different sides of 0 "
+        ax.annotate(text, (number, 0.04), xycoords=("data", "axes fraction"), ha="right")
+    ax.set_title(f"Two networks in {summary.dtype} that were never synchronised")
+    ax.set(xscale="log", yscale="log", xlabel="step", ylabel="largest difference from PyTorch")
     ax.legend(ncols=2, frameon=False)
     ax.spines[["top", "right"]].set_visible(False)
     return figure

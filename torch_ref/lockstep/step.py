@@ -89,7 +89,7 @@ class Lockstep:
 
     Attributes:
         adapter: the OptimiserAdapter.
-        moved: the names of the parameters that the optimiser moves.
+        updated: the names of the parameters that the optimiser updates.
     """
 
     def __init__(
@@ -98,8 +98,8 @@ class Lockstep:
         """Build PyTorch's side and a twin.
 
         Args:
-            network, optimiser, loss_function: scratchnet's; the optimiser may move the first layers
-                of the network only.
+            network, optimiser, loss_function: scratchnet's; the optimiser may update only the first
+                layers of the network.
             theirs: PyTorch's (network, optimiser), if there are any; then there is no twin.
             title: what the reports call it, if there is more than one.
         """
@@ -108,8 +108,8 @@ class Lockstep:
         self.adapter = optim.adapter(optimiser)
         self.model, self.their_optimiser = theirs or self._theirs()
         self.twin = None if theirs else self._theirs()
-        each = optim.moved(self.their_optimiser, self.model)
-        self.moved = list(short((name, tensor) for name, tensor, _ in each))
+        each = optim.updated(self.their_optimiser, self.model)
+        self.updated = list(short((name, tensor) for name, tensor, _ in each))
         self.title = title
         self.steps = 0
 
@@ -146,7 +146,7 @@ class Lockstep:
         return network, self.adapter.to_torch(network.parameters())
 
     def _moved_bounds(self, p, pair, before):
-        return self.adapter.bounds(p, pair, before) if p in self.moved else {p: None}
+        return self.adapter.bounds(p, pair, before) if p in self.updated else {p: None}
 
     def _trace(self, network, optimiser, batch, sides=None):
         theirs, flipped = trace.trace_torch(

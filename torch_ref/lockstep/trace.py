@@ -58,7 +58,7 @@ def trace_torch(model, optimiser, x, labels, sides=None, criterion=F.cross_entro
         for name, module in zip(layer_names(model), model, strict=True)
     ]
     try:
-        model.zero_grad()  # all of it, whatever part the optimiser moves
+        model.zero_grad()  # all of it, whatever part the optimiser updates
         logits = model(x)
         loss = criterion(logits, labels)
         loss.backward()

@@ -2,13 +2,13 @@
 
     python -m torch_ref.mutation
 
-prints the tables and writes `torch_ref/mutation/results.json`; `python -m benchmarks report` puts
-the tables into the README beside it. A bug is planted in a copy of the package; the package itself
-is never changed.
+prints a line for each and writes results.json, from which `python -m benchmarks report` makes the
+tables of README.md. A bug is planted in a copy of the package; the package is never changed.
 """
 
 import json
 import sys
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -21,7 +21,8 @@ from scratchnet.cli import entry
 from scratchnet.cli.options import Parser
 from torch_ref import data
 from torch_ref.mutation.detection import RIGHTS, detect, score
-from torch_ref.mutation.table import RESULTS, tables
+
+RESULTS = Path(__file__).with_name("results.json")
 
 
 def measure(found, pictures):
@@ -32,6 +33,8 @@ def measure(found, pictures):
         with threadpool_limits(1):
             detected = detect(planted, found, pictures, bug.model)
             where, factor = detected or (None, None)
+            result = f"{where}, {factor:.0e} times what is allowed" if where else "passes"
+            tqdm.write(f"{bug.model}: {bug.name}: {result}")
             about = {"bug": bug.name, "model": bug.model, "file": bug.file, "edits": bug.edits}
             about |= score(planted, found, bug.model)
             factor = "inf" if factor == np.inf else factor  # JSON knows no infinity
@@ -52,7 +55,6 @@ def main(argv=None):
         "rows": measure(found, pictures),
     }
     RESULTS.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    print(tables(results))
     if any((row["bug"] == "None") == bool(row["factor"]) for row in results["rows"]):
         sys.exit(1)
 

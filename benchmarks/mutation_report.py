@@ -1,13 +1,9 @@
-"""The results of mutation testing, as tables in Markdown."""
-
-from pathlib import Path
+"""The tables of planted bugs, from the results of `python -m torch_ref.mutation`, in Markdown."""
 
 import scratchnet
 from scratchnet.checking.planting import GAN_LR, build
 from torch_ref.lockstep.gan import GANLockstep
 from torch_ref.mutation.detection import EPOCHS, IMAGES, RECIPE
-
-RESULTS = Path(__file__).with_name("results.json")
 
 
 def tables(results):
@@ -22,17 +18,17 @@ def tables(results):
     return "\n\n".join(parts)
 
 
-TEASERS = (
+TOP_ROWS = (
     "Divided by the number of classes",
     "The same order in every epoch",
     "The bias is not added",
 )
 
 
-def teasers(results):
+def top_rows(results):
     """Return three bugs that train at least as well as the right network, in Markdown."""
     right, *rows = (row for row in results["rows"] if row["model"] == "mlp")
-    return _table([right, *(row for row in rows if row["bug"] in TEASERS)])
+    return _table([right, *(row for row in rows if row["bug"] in TOP_ROWS)])
 
 
 def _describe(model):
