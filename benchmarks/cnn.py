@@ -15,8 +15,7 @@ import threadpoolctl
 
 from benchmarks.harness import environment
 from benchmarks.worker import peak_of_training
-from scratchnet import SGD, data, softmax_cross_entropy
-from scratchnet.cli.options import kernel
+from scratchnet import SGD, data, kernels, softmax_cross_entropy
 from scratchnet.training.config import MODELS, TrainConfig
 
 ROUNDS, IMAGES, BATCH = 7, 12_800, 32
@@ -24,7 +23,7 @@ RECIPE = TrainConfig(model="cnn")
 
 
 def new_network():
-    matmul = kernel(RECIPE.matmul)
+    matmul = kernels.get(RECIPE.matmul)
     return MODELS["cnn"](RECIPE.hidden, rng=np.random.default_rng(0), matmul=matmul)
 
 

@@ -12,8 +12,7 @@ import numpy as np
 import threadpoolctl
 
 from benchmarks.harness import environment
-from scratchnet import GAN, Discriminator, Generator, data
-from scratchnet.cli.options import kernel
+from scratchnet import GAN, Discriminator, Generator, data, kernels
 from scratchnet.kernels.adam import adam_update
 from scratchnet.training.config import GANConfig
 
@@ -23,7 +22,7 @@ BATCH = CONFIG.batch_size
 
 
 def new_gan():
-    layer_args = {"rng": np.random.default_rng(0), "matmul": kernel(CONFIG.matmul)}
+    layer_args = {"rng": np.random.default_rng(0), "matmul": kernels.get(CONFIG.matmul)}
     return GAN(
         Generator(CONFIG.noise, CONFIG.hidden, **layer_args),
         Discriminator(CONFIG.discriminator_hidden, **layer_args),

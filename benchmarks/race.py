@@ -25,7 +25,6 @@ from benchmarks.harness import environment
 from benchmarks.lines import count_lines
 from benchmarks.worker import initial, order_of, settings
 from scratchnet import data
-from scratchnet.cli.options import cores
 
 LIBRARIES = "torch", "torchvision", "scikit-learn", "jax", "jaxlib"
 REFERENCE = "numpy"
@@ -60,7 +59,7 @@ FULL = Plan(
     dataset="mnist",
     images=None,
     names=list(CONTENDERS),
-    threads=sorted({1, cores()}),
+    threads=sorted({1, len(os.sched_getaffinity(0))}),
     rounds=5,
     epochs=1,
     goal=0.97,

@@ -110,7 +110,7 @@ def child(config):
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
         work(*prepare(config))
-    except (OSError, MemoryError, *EXIT_CODES) as error:
+    except tuple(EXIT_CODES) as error:
         sys.exit(f"a process of the search has ended: {error}")
 
 

@@ -78,6 +78,11 @@ def test_nobody_imports_a_command():
             assert not found, f"{path}: {found}"
 
 
+def test_benchmarks_do_not_use_what_is_for_commands():
+    for path in sources("benchmarks"):
+        assert not [name for name in imports(path) if name.startswith("scratchnet.cli")], path
+
+
 def test_the_mathematics_needs_numpy_alone():
     for path in sources("scratchnet/nn"):
         found = {name.split(".")[0] for name in imports(path)}

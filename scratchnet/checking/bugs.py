@@ -305,7 +305,7 @@ The generator minimises the saturating loss log(1 - D)
     +         self.combined.backward(-dlogits)
     +         self.generator_adam.step()
     +         return -loss
-The generator's optimiser moves the discriminator, too
+The generator's optimiser updates the discriminator, too
     - Adam(generator, lr, betas,
     + Adam(self.combined, lr, betas,
 The discriminator's step is taken by the generator's optimiser

@@ -58,7 +58,7 @@ def real_number(low, high=sys.float_info.max, *, exclusive=False):
             raise ValueError(f"{str(value).removesuffix('.0')} must be a finite number {bound}")
         return float(value)
 
-    return Check(check, {"type": _of_word(check, float)})
+    return Check(check, {"type": _of_word(check, float), "metavar": "X"})
 
 
 def choice(*names):
@@ -210,17 +210,24 @@ def read_config(path, config_class):
         raise UsageError(f"--config: {path} cannot be read as JSON: {error}") from error
     if not isinstance(config, dict):
         raise UsageError(f"--config: {path} holds no JSON object of options")
-    checks = {field.name: field.metadata["check"].check for field in options_of(config_class)}
+    checks = {field.name: field.metadata["check"] for field in options_of(config_class)}
     del checks["config"]  # files do not nest
-    for name in config.keys() - checks.keys():
-        raise UsageError(f"--config: {path}: {name!r} is no option of this command")
     given = {}
     for name, value in config.items():
+        if name not in checks:
+            raise UsageError(f"--config: {path}: {name!r} is no option of this command")
         if value is None or value is False:
             continue
+        check, arguments = checks[name]
+        convert = arguments.get("type", str)  # a word is what it is on the command line
         try:
-            given[name] = checks[name](value)
-        except ValueError as error:
+            if "nargs" in arguments:
+                value = value if isinstance(value, list) else [value]
+                value = [convert(item) if isinstance(item, str) else item for item in value]
+            elif isinstance(value, str):
+                value = convert(value)
+            given[name] = check(value)
+        except (ValueError, argparse.ArgumentTypeError) as error:
             raise UsageError(f"--config: {path}: {flag(name)}: {error}") from error
     return given
 
@@ -232,11 +239,14 @@ def cores():
 
 def kernel(name, threads=1):
     """Return the matrix product `name`, to run on so many threads; UsageError if there is none."""
-    try:
-        if name != "numpy":
-            from scratchnet.kernels.threads import set_threads  # only here: Numba takes a while
+    if name != "numpy":
+        from scratchnet.kernels.threads import set_threads  # only here: Numba takes a while
 
+        try:
             set_threads(threads)
+        except ValueError as error:
+            raise UsageError(f"--threads: {error}") from error
+    try:
         return kernels.get(name)
     except ValueError as error:
-        raise UsageError(f"--matmul {name}: {error}") from error
+        raise UsageError(f"--matmul: {error}") from error

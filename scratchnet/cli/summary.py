@@ -1,4 +1,4 @@
-"""The summary that a training command prints first: the data, the network, the kernel, the folder.
+"""The summary that a command prints first: the data, the network, the kernel, the folder.
 
 So nobody takes the sample for MNIST, or one kernel for another.
 """

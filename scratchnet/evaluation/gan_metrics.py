@@ -49,6 +49,11 @@ class GANMetrics:
         distance = frechet_distance(features, self.real)
         return ClassifierScore(float(confident.mean()), shares, distance)
 
+    def confident_share(self, images):
+        """Return the confident share of uint8 images (N, 28, 28), without the distance."""
+        _, probabilities = self._evaluate(images)  # (N,10)
+        return float((probabilities.max(axis=1) > CONFIDENT).mean())
+
     def _evaluate(self, images):
         """Return the features (N, F), which enter the last layer, and the probabilities (N, 10)."""
         last, parts = self.network.parametric_layers[-1], []

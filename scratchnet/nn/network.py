@@ -7,7 +7,6 @@ That walk is the chain rule, and all there is to backpropagation (Rumelhart, Hin
 "Learning representations by back-propagating errors", 1986). README.md beside this file derives it.
 """
 
-from functools import cache
 from itertools import pairwise
 
 import numpy as np
@@ -29,11 +28,12 @@ class Network:
         for layer in layers:
             check_parameters(layer)
         self.layers = layers
+        self._names = [parameter_names(layer) for layer in layers]  # what they cache later is none
 
     @property
     def parametric_layers(self):
         """The layers that have parameters, in order: `Linear`, `Conv2d`, and layers of your own."""
-        return [layer for layer in self.layers if parameter_names(layer)]
+        return [layer for layer, names in zip(self.layers, self._names, strict=True) if names]
 
     def forward(self, x):
         """Return the last layer's output for x (B, inputs): for images, the logits (B, classes)."""
@@ -57,10 +57,10 @@ class Network:
         return self._named("d")
 
     def _named(self, prefix):
-        pairs = []
-        for i, layer in enumerate(self.parametric_layers, start=1):
+        parametric, pairs = zip(self.parametric_layers, filter(None, self._names), strict=True), []
+        for i, (layer, names) in enumerate(parametric, start=1):
             kind = getattr(layer, "name", type(layer).__name__.lower())
-            for name in parameter_names(layer):
+            for name in names:
                 pairs.append((f"{kind}{i}.{prefix}{name}", getattr(layer, prefix + name)))
         return pairs
 
@@ -99,11 +99,7 @@ class MLP(Network):
 
 def parameter_names(layer):
     """Return the names of a layer's parameters, in the order of its attributes: ("W", "b")."""
-    return _with_gradients(tuple(vars(layer)))
-
-
-@cache  # the optimiser asks at every step
-def _with_gradients(names):
+    names = vars(layer)
     return tuple(name for name in names if "d" + name in names and name not in CACHED)
 
 

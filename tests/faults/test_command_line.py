@@ -72,7 +72,7 @@ CONFIGS = [
     ('{"epochs": 1.5}', "--epochs"),
     ('{"hidden": [128, "wide"]}', "--hidden: invalid whole number value: 'wide'"),
     ('{"no_plots": "yes"}', "--no-plots: invalid value, neither true nor false: 'yes'"),
-    ('{"hidden": 128}', "--hidden: invalid list value: 128"),
+    ('{"hidden": 12.5}', "--hidden: invalid whole number value: 12.5"),
     ('{"matmul": ["simd"]}', "--matmul: invalid choice: ['simd'] (choose from"),
     (f'{{"lr": {10**400}}}', "--lr: "),
     (None, "cannot be read as JSON"),

@@ -14,15 +14,18 @@ from tests.faults.catalogue import assert_one_line, train
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="asks Linux who catches signals")
 
 
-@pytest.mark.exhaustive
-@pytest.mark.parametrize(("module", "n"), [("scratchnet.train", 8), ("scratchnet.gan", 4)])
+@pytest.mark.parametrize(
+    ("module", "n"),
+    [("scratchnet.train", 8), pytest.param("scratchnet.gan", 4, marks=pytest.mark.exhaustive)],
+)
 def test_kill_9_at_random_moments_loses_nothing(module, n):
     counts = kills.main(n, seed=1, module=module)
     assert counts["killed"] == counts["resumed to the same bits"] == n
 
 
-@pytest.mark.exhaustive
-@pytest.mark.parametrize(("engine", "runs"), [("layered", 6), ("fused", 2)])
+@pytest.mark.parametrize(
+    ("engine", "runs"), [("layered", 6), pytest.param("fused", 2, marks=pytest.mark.exhaustive)]
+)
 def test_ctrl_c_and_sigterm_at_random_moments_say_so_in_one_line_and_lose_nothing(engine, runs):
     counts = interruptions.main(runs, engine, seed=1)
     assert counts == dict.fromkeys(("interrupted", "in one line", "resumed to the same bits"), runs)

@@ -94,6 +94,8 @@ def first_red_test(bug):
             "__pycache__",
             "runs",
             "test_mutation*",
+            "test_readme*",  # fails for a line that is quoted, whatever it does
+            "test_report*",
         )
         shutil.copytree(ROOT, tree, ignore=shutil.ignore_patterns(*hidden, "scratchnet"))
         plant(bug, tree)

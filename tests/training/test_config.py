@@ -118,7 +118,7 @@ def test_a_resumed_run_may_be_told_otherwise_but_not_what_decides_its_weights():
 def test_options_that_do_not_go_together_are_usage_errors():
     with pytest.raises(UsageError, match="mlp only"):
         TrainConfig(model="cnn", engine="fused")
-    for config_class in (TrainConfig, GANConfig, TuneConfig):
+    for config_class in (TrainConfig, GANConfig):
         with pytest.raises(UsageError, match="no --data-dir"):
             config_class(dataset="sample", data_dir="folder")
 

@@ -136,7 +136,7 @@ class Lockstep:
         theirs, flipped = self._trace(self.model, self.their_optimiser, their_batch, ours)
         twin = self.twin and self._trace(*self.twin, their_batch)[0]
         loss_bounds = LOSSES[self.loss_name]
-        bounds = step_bounds(self.network, loss_bounds, self._moved_bounds, before, ours, theirs)
+        bounds = step_bounds(self.network, loss_bounds, self._updated_bounds, before, ours, theirs)
         comparisons = compare_step(bounds, ours, theirs)
         flips = self._flips(flipped, bounds, ours, theirs)
         return Step(self, self.steps, before, ours, theirs, comparisons, flips, twin)
@@ -145,7 +145,7 @@ class Lockstep:
         network = model.to_torch(self.network)
         return network, self.adapter.to_torch(network.parameters())
 
-    def _moved_bounds(self, p, pair, before):
+    def _updated_bounds(self, p, pair, before):
         return self.adapter.bounds(p, pair, before) if p in self.updated else {p: None}
 
     def _trace(self, network, optimiser, batch, sides=None):
