@@ -88,7 +88,10 @@ def run(name, quick, folder):
     shown = subprocess.run(
         command, cwd=folder, env=places, stdout=subprocess.PIPE, text=True, check=True
     )
-    lines = [line for line in shown.stdout.splitlines() if ", Step [" not in line]
+    printed = shown.stdout
+    if data_dir := places.get("SCRATCHNET_DATA_DIR"):  # a path of this machine is nobody's business
+        printed = printed.replace(data_dir, "$SCRATCHNET_DATA_DIR")
+    lines = [line for line in printed.splitlines() if ", Step [" not in line]
     return {
         "command": " ".join(["python -m", *words, *extra]),
         "measured": measured(left),
