@@ -279,7 +279,7 @@ def gan_losses(history):
         share_ax.plot([row["epoch"] for row in scored], shares, "o-", color=RED, ms=4)
     else:
         share_ax.text(0.5, 0.5, "no classifier given", ha="center", transform=share_ax.transAxes)
-    share_ax.set(title="Generated digits that the classifier is confident of", xlabel="epoch")
+    share_ax.set(title="Generated digits classified with confidence", xlabel="epoch")
     share_ax.set(ylabel="confident (%)", ylim=(-2, 102), xlim=loss_ax.get_xlim())
     tidy(loss_ax, share_ax)
     return figure

@@ -64,7 +64,7 @@ class Config:
     """
 
     dataset: str = option(choice("auto", "mnist", "sample"), "auto: mnist, or the sample", "auto")
-    data_dir: str | None = option(DIR, "folder of the IDX files, gzipped or not")
+    data_dir: str | None = option(DIR, "folder of the IDX files; default: $SCRATCHNET_DATA_DIR")
 
     def __post_init__(self):
         for field in dataclasses.fields(self):
@@ -81,7 +81,7 @@ class RunConfig(Config):
     log_interval: int = option(COUNT, "batches from one printed loss to the next", 500)
     threads: int = option(THREADS, "threads of the matrix products", 1, DEFAULT, recorded=ANYWHERE)
     out: str | None = option(DIR, "folder of the run; default: runs/DATE-TIME")
-    resume: str | None = option(FILE, "resume from a model.safetensors")
+    resume: str | None = option(FILE, "resume from this model.safetensors")
     dry_run: bool = option(SWITCH, "one batch, to see that all works; leaves no file", False)
 
     def __post_init__(self):

@@ -75,8 +75,8 @@ def fused(network, optimiser, config, train):
 
     print(f"engine  fused ({library('numba')}), one thread; the kernel above only evaluates")
     engine = FusedEngine(network, optimiser, train.images, train.labels, config.batch_size)
-    origin = "from the cache" if engine.from_cache else "compiled"
-    print(f"        {origin} in {engine.seconds:.1f} s")
+    origin = "loaded from the cache" if engine.from_cache else "compiled"
+    print(f"        its code {origin} in {engine.seconds:.1f} s")
 
     def train_one_epoch(epoch, progress):
         optimiser.lr = learning_rate(config, epoch)

@@ -409,7 +409,7 @@ def test_it_says_and_leaves_what_the_layers_say_and_leave(digits_folder, tmp_pat
     assert names[0] == names[1]
     assert re.search(r"^engine  fused \(numba [\d.]+\), one thread", shown["fused"].stdout, re.M)
     assert re.search(
-        r"^        (compiled|from the cache) in \d+\.\d s$", shown["fused"].stdout, re.M
+        r"^        its code (compiled|loaded from the cache) in \d+\.\d s$", shown["fused"].stdout, re.M
     )
     assert "engine" not in shown["layered"].stdout
 
