@@ -296,7 +296,7 @@ class TestAMistake:
 
     def test_of_not_having_optuna_is_6(self, monkeypatch, tmp_path):
         monkeypatch.setitem(sys.modules, "optuna", None)
-        with pytest.raises(OSError, match=re.escape('pip install "scratchnet[tune]"')):
+        with pytest.raises(OSError, match=re.escape('pip install -e ".[tune]"')):
             tune.main(["--out", str(tmp_path / "out")])
 
     def test_of_rates_that_all_diverge_is_5(self, digits_folder, tmp_path, monkeypatch):
