@@ -28,12 +28,18 @@ class Network:
         for layer in layers:
             check_parameters(layer)
         self.layers = layers
-        self._names = [parameter_names(layer) for layer in layers]  # what they cache later is none
+        self._found, number = [], 0  # the name of each layer, and those of its parameters
+        for layer in layers:
+            names = parameter_names(layer)
+            number += bool(names)
+            kind = getattr(layer, "name", type(layer).__name__.lower())
+            self._found.append((f"{kind}{number}", names))
 
     @property
     def parametric_layers(self):
         """The layers that have parameters, in order: `Linear`, `Conv2d`, and layers of your own."""
-        return [layer for layer, names in zip(self.layers, self._names, strict=True) if names]
+        layers = zip(self.layers, self._found, strict=True)
+        return [layer for layer, (_, names) in layers if names]
 
     def forward(self, x):
         """Return the last layer's output for x (B, inputs): for images, the logits (B, classes)."""
@@ -57,12 +63,11 @@ class Network:
         return self._named("d")
 
     def _named(self, prefix):
-        parametric, pairs = zip(self.parametric_layers, filter(None, self._names), strict=True), []
-        for i, (layer, names) in enumerate(parametric, start=1):
-            kind = getattr(layer, "name", type(layer).__name__.lower())
-            for name in names:
-                pairs.append((f"{kind}{i}.{prefix}{name}", getattr(layer, prefix + name)))
-        return pairs
+        return [
+            (f"{title}.{prefix}{name}", getattr(layer, prefix + name))
+            for layer, (title, names) in zip(self.layers, self._found, strict=True)
+            for name in names
+        ]
 
     def __repr__(self):
         return f"{type(self).__name__}({self})"
