@@ -1,4 +1,4 @@
-"""The same networks in PyTorch, and the proof that both sides compute the same.
+"""The same networks in PyTorch, and the check that both sides compute the same.
 
 model     the networks as any PyTorch user writes them; weights carried over to them
 data      MNIST through torchvision

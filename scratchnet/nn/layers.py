@@ -38,7 +38,7 @@ class Linear:
         Args:
             n_in, n_out: the numbers of inputs I and outputs O, at least 1.
             rng: the `numpy.random.Generator` to draw from.
-            dtype: float32 for training, float64 for proofs.
+            dtype: float32 for training, float64 for gradient checking.
             matmul: any function with the meaning of `np.matmul` on two matrices.
         """
         if n_in < 1 or n_out < 1:

@@ -368,6 +368,22 @@ class TestSGD:
         with pytest.raises(ValueError, match=f"{name} must be"):
             self.one_weight(**{"lr": 0.1, name: value})
 
+    def test_updates_no_array_that_a_layer_keeps_beside_its_gradient_later_on(self):
+        class Square:
+            def forward(self, z):
+                self.z = z  # (B,O)
+                return z * z
+
+            def backward(self, dy):
+                self.dz = 2 * self.z * dy  # (B,O)
+                return self.dz
+
+        network = Network([Linear(3, 2, rng=rng()), Square()])
+        sgd = SGD(network, lr=0.1)
+        network.backward(network.forward(np.ones((4, 3), np.float32)))
+        sgd.step()
+        assert [name for name, _ in network.parameters()] == ["linear1.W", "linear1.b"]
+
     def test_refuses_a_network_that_has_grown_since(self):
         mlp = MLP((3, 2), rng=rng())
         sgd = SGD(mlp, lr=0.1)
