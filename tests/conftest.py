@@ -101,6 +101,8 @@ def run_module(module, *options, **own_process):
 def one_thread():
     """As in the commands: where PyTorch's threads and NumPy's take turns, they spin and wait."""
     with threadpoolctl.threadpool_limits(1):
+        if torch := sys.modules.get("torch"):
+            torch.set_num_threads(1)  # its first operation would set a number of its own
         yield
 
 
