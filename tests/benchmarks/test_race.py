@@ -116,7 +116,7 @@ def test_the_interval_of_a_ratio_holds_the_ratio():
 
 @pytest.mark.exhaustive
 def test_the_quick_race_runs():
-    done = run_module("benchmarks", "race", "--quick")
+    done = run_module("benchmarks", "race", "--quick", timeout=300)
     assert done.returncode == 0, done.stderr
     assert "weights" in done.stdout
     assert done.stdout.endswith("nothing was kept\n")

@@ -19,14 +19,10 @@ def rng(seed=0):
 
 def test_every_gradient_of_the_default_network_is_the_slope_on_real_images(digits):
     mlp = MLP((784, 128, 64, 10), rng=rng(), dtype=np.float64)
-    x = scratchnet.data.to_unit_interval(digits.train.images, np.float64)  # (N,784)
-    images, labels = next(
-        scratchnet.data.batches(x, digits.train.labels, 32, seed=0, epoch=1)
-    )  # (32,784), (32,)
+    images, labels = next(scratchnet.data.batches(*digits.train, 32, seed=0, epoch=1))
+    x = scratchnet.data.to_unit_interval(images, np.float64)  # (32,784)
 
-    checks = gradcheck.check_network(
-        mlp, softmax_cross_entropy, images, labels, rng=rng(), probes=100
-    )
+    checks = gradcheck.check_network(mlp, softmax_cross_entropy, x, labels, rng=rng(), probes=100)
 
     assert list(checks) == [name for name, _ in mlp.parameters()]
     assert all(check.ok for check in checks.values()), checks

@@ -134,10 +134,11 @@ def test_digits_exported_without_loss_are_predicted_as_their_originals_are(sampl
 def test_clear_digits_of_any_size_and_colour_are_predicted_as_their_originals_are(
     clear_digits, network, export
 ):
+    originals = clear_digits[::10] if export == "very large" else clear_digits
     prepared = [
-        digit_image.prepare(RESAMPLED[export](Image.fromarray(image))) for image in clear_digits
+        digit_image.prepare(RESAMPLED[export](Image.fromarray(image))) for image in originals
     ]
-    assert (predict(network, prepared) == predict(network, clear_digits)).mean() >= 0.98
+    assert (predict(network, prepared) == predict(network, originals)).mean() >= 0.98
 
 
 def test_an_image_of_mnist_comes_out_bit_for_bit_as_it_went_in(sample):

@@ -210,7 +210,8 @@ class TestARun:
 
     def test_on_the_sample_says_so_in_its_first_line_and_its_results(self, tmp_path):
         shown = run_module(
-            *("scratchnet.train", "--dataset", "sample", "--epochs", 1, "--out", tmp_path)
+            *("scratchnet.train", "--dataset", "sample", "--epochs", 1, "--out", tmp_path),
+            "--no-plots",
         )
         lines = shown.stdout.splitlines()
         assert "SAMPLE" in lines[0]
@@ -230,23 +231,11 @@ class TestARun:
         assert options | file | {"epochs": 1, "val_size": 47} == options
         assert not (out / "figures").exists()
 
-    def test_names_its_folder_after_the_date(self, digits_folder, tmp_path):
-        shown = subprocess.run(
-            [
-                sys.executable,
-                "-m",
-                "scratchnet.train",
-                "--data-dir",
-                digits_folder,
-                "--epochs",
-                "1",
-            ],
-            cwd=tmp_path,
-            env=os.environ | {"PYTHONPATH": str(ROOT)},
-            capture_output=True,
-            check=True,
-        )
-        assert shown.returncode == 0
+    def test_names_its_folder_after_the_date(self, digits_folder, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        options = ("--data-dir", digits_folder, "--epochs", 1, "--no-plots")
+        shown = run_module("scratchnet.train", *options)
+        assert shown.returncode == 0, shown.stderr
         (folder,) = (tmp_path / "runs").iterdir()
         assert (folder / "metrics.json").exists()
 
@@ -272,18 +261,22 @@ def interrupt(folder, out, signum, after, *options, module="scratchnet.train"):
 
 class TestAnInterruptedRun:
     @pytest.mark.parametrize(
-        ("signum", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)], ids=["SIGTERM", "Ctrl-C"]
+        ("after", "signum", "code"),
+        [
+            ("[1/3], Step [1/", signal.SIGINT, 130),
+            ("[2/3], Step [30/", signal.SIGTERM, 143),
+            ("[3/3], Step [59/", signal.SIGINT, 130),
+        ],
     )
-    @pytest.mark.parametrize("after", ["[1/3], Step [1/", "[2/3], Step [30/", "[3/3], Step [59/"])
     def test_that_is_resumed_ends_with_the_same_bits(
-        self, finished, digits_folder, tmp_path, signum, code, after
+        self, finished, digits_folder, tmp_path, after, signum, code
     ):
         returncode, stderr = interrupt(digits_folder, tmp_path, signum, after, *OPTIONS)
         assert returncode == code
         (line,) = stderr.splitlines()
         assert f"go on with python -m scratchnet.train --resume {tmp_path}" in line
 
-        resumed = run_module(*line.partition("python -m ")[2].split())
+        resumed = run_module(*line.partition("python -m ")[2].split(), "--no-plots")
         assert resumed.returncode == 0, resumed.stderr
         assert_same_weights(tmp_path, finished[0])
         same = [line.split(",")[:4] for line in (tmp_path / "history.csv").read_text().split()]

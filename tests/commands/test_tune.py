@@ -105,6 +105,7 @@ class TestASearch:
         shown = run_module(
             *("scratchnet.tune", "--data-dir", digits_folder, "--out", tmp_path, *SMALL),
             *("--storage", searched[0] / "study.journal", "--trials", 8, "--jobs", 2),
+            timeout=300,  # its second job is given what the main module of the first defines
         )
         assert shown.returncode == 0, shown.stderr
         assert table(tmp_path)[:6] == before

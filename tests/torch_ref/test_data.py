@@ -59,8 +59,14 @@ def test_any_folder_is_read_and_none_is_written_to(tmp_path, pack):
     assert fingerprint(folder) == before
 
 
-def test_torchvision_reads_the_sample_too():
-    train, test, found = data.load("sample")
+@pytest.fixture(scope="module")
+def both_samples():
+    """torchvision's reading of the sample, and ours."""
+    return data.load("sample")
+
+
+def test_torchvision_reads_the_sample_too(both_samples):
+    train, test, found = both_samples
 
     assert (len(train), len(test)) == (4000, 1000)
     np.testing.assert_array_equal(train.data.numpy(), found.train.images)
@@ -81,8 +87,8 @@ def test_every_pixel_of_totensor_is_ours_bit_for_bit(digits):
 
 
 @pytest.mark.parametrize("batch_size", [1, 32, 4000, 5000])
-def test_both_pipelines_shuffle_alike(batch_size):
-    train, _, found = data.load("sample")
+def test_both_pipelines_shuffle_alike(both_samples, batch_size):
+    train, _, found = both_samples
     x = scratchnet.data.to_unit_interval(found.train.images)  # (N,784)
     recipe = {"seed": 3, "epoch": 2}
 
