@@ -101,9 +101,7 @@ def test_weights_that_are_no_longer_finite_are_not_saved_by_ctrl_c(
     assert epoch_of(tmp_path) == 2
 
 
-def test_an_epoch_whose_history_cannot_be_written_is_not_done(
-    digits_folder, tmp_path, monkeypatch
-):
+def test_an_epoch_whose_history_cannot_be_written_is_not_done(digits_folder, tmp_path, monkeypatch):
     write_history = RunFolder.write_history
 
     def full(self, history, scores):
