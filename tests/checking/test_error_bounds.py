@@ -130,3 +130,17 @@ def test_a_step_of_adam_may_differ_by_what_its_moments_differ_and_by_no_more():
     step = 0.01 / (1 - 0.5**3) * 1e-12 / (1e-12 / (1 - 0.999**3) ** 0.5 + 1e-8)
     assert (same < 1e-15).all()
     np.testing.assert_allclose(doubled - same, step, rtol=1e-9)
+
+
+def test_the_bounds_of_sums_are_gamma_k_times_their_magnitude_on_either_side():
+    """Higham's (3.5): |fl(xᵀy) - xᵀy| <= γ_k |x|ᵀ|y|, γ_k = ku / (1 - ku); here all of it is 1s."""
+    ones, u = np.ones((20, 20), np.float32), 2.0**-24
+
+    def allowed(k, magnitude):
+        return 2 * k * u / (1 - k * u) * magnitude
+
+    product = error_bounds.product_bound((ones, ones), (ones, ones))
+    np.testing.assert_allclose(product, allowed(20, 20), rtol=1e-9)
+    with_bias = error_bounds.product_bound((ones, ones), (ones, ones), extra=3, terms=1)
+    np.testing.assert_allclose(with_bias, allowed(21, 23), rtol=1e-9)
+    np.testing.assert_allclose(error_bounds.sum_bound((ones, ones)), allowed(20, 20), rtol=1e-9)

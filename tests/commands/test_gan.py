@@ -9,14 +9,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from scratchnet import data
+from scratchnet import data, kernels
 from scratchnet.cli.options import cores
 from scratchnet.data.batches import draw_noise
+from scratchnet.evaluation.gan_metrics import GANMetrics
 from scratchnet.kernels.adam import adam_update
 from scratchnet.nn.gan import GAN, Discriminator, Generator
 from scratchnet.training import checkpoint
+from scratchnet.training.classifier_run import load_network
 from tests.commands.test_train import interrupt
-from tests.conftest import run_module
+from tests.conftest import rows_of, run_module
 from tests.faults.catalogue import refused
 
 MODEL = "model.safetensors"
@@ -101,6 +103,54 @@ class TestARun:
         first = np.rint((generator.forward(noise)[0] + 1) * 127.5).reshape(28, 28)
         sheet = np.asarray(Image.open(finished[0] / "digits" / "epoch-003.png"))
         assert np.abs(255.0 - sheet[2:30, 2:30] - first).max() <= 1  # by another kernel
+
+    def test_takes_the_steps_that_its_options_name(self, finished, digits_folder):
+        rng, simd = np.random.default_rng(0), kernels.get("simd")
+        generator = Generator(8, (16,), rng=rng, matmul=simd)
+        discriminator = Discriminator((16, 8), rng=rng, matmul=simd)
+        pair = GAN(generator, discriminator, 8e-4, 1e-4, betas=(0.5, 0.999), update=adam_update)
+        images = data.load("auto", digits_folder).train.images  # (572,28,28)
+        x = data.to_unit_interval(images) * 2 - 1  # (572,784)
+        for epoch in (1, 2, 3):
+            losses = np.zeros(2)
+            shown = data.batches(x, np.arange(572), 50, seed=0, epoch=epoch)
+            for batch, (real, _) in enumerate(shown, start=1):
+                noise = draw_noise((2, len(real), 8), seed=0, epoch=epoch, batch=batch)
+                each = pair.discriminator_step(real, noise[0]), pair.generator_step(noise[1])
+                losses += len(real) * np.array(each, float)
+        tensors, _ = checkpoint.load(finished[0] / MODEL)
+        for side, network in (("generator", generator), ("discriminator", discriminator)):
+            for name, array in network.parameters():
+                assert tensors[f"{side}.{name}"].tobytes() == array.tobytes(), (side, name)
+        row = rows_of(finished[0] / "history.csv")[-1]
+        found = float(row["discriminator_loss"]), float(row["generator_loss"])
+        assert found == pytest.approx(losses / 572, rel=1e-6)
+
+    def test_leaves_the_scores_of_digits_that_its_generator_draws(
+        self, finished, digits_folder, classifier_run
+    ):
+        tensors, _ = checkpoint.load(finished[0] / MODEL)
+        generator = Generator(8, (16,), rng=np.random.default_rng(0), matmul=kernels.get("simd"))
+        for name, array in generator.parameters():
+            array[:] = tensors[f"generator.{name}"]
+        found = data.load("auto", digits_folder)
+        metrics = GANMetrics(load_network(classifier_run), found.test.images)
+
+        def score(n, batch):
+            noise = draw_noise((n, 8), seed=0, epoch=0, batch=batch)  # (n,8)
+            pixels = np.rint((generator.forward(noise) + 1) * 127.5)  # (n,784)
+            return metrics(pixels.astype(np.uint8).reshape(n, 28, 28))
+
+        row = rows_of(finished[0] / "history.csv")[-1]
+        assert float(row["recognised"]) == score(1000, batch=2).confident
+        scores = json.loads((finished[0] / "metrics.json").read_text())
+        for name, expected in (
+            ("generated", score(572, batch=3)),
+            ("training_images", metrics(found.train.images)),
+        ):
+            assert scores[name]["recognised"] == expected.confident
+            assert scores[name]["digits"] == expected.digits
+            assert scores[name]["distance"] == pytest.approx(expected.distance, rel=1e-6)
 
     @pytest.mark.skipif(cores() < 2, reason="two threads need two processors")
     def test_gives_the_same_bits_with_two_threads(self, finished, digits_folder, options, tmp_path):

@@ -14,6 +14,7 @@ import pytest
 import threadpoolctl
 from PIL import Image
 
+import scratchnet.gan
 import scratchnet.train
 from scratchnet import MLP, SGD, data, softmax_cross_entropy
 from scratchnet.cli.options import cores
@@ -21,8 +22,9 @@ from scratchnet.data.corruptions import augmented
 from scratchnet.errors import Stopped
 from scratchnet.kernels import LADDER
 from scratchnet.training import checkpoint
-from scratchnet.training.classifier_run import load_network
-from tests.conftest import ROOT, run_module
+from scratchnet.training.classifier_run import ClassifierRun, load_network
+from scratchnet.training.gan_run import GANRun
+from tests.conftest import ROOT, rows_of, run_module
 
 FIGURES = ("samples", "curves", "confusion", "mistakes", "weights")
 # Small and quick, with a last batch that is smaller than the others, and every kind of state.
@@ -100,10 +102,27 @@ class TestARun:
         assert metrics["dataset"] == "custom"
         assert metrics["test_accuracy"] == (predicted == test.labels).mean()
         counts = np.array(metrics["confusion_matrix"])
-        assert counts.sum() == 200
-        assert np.trace(counts) == (predicted == test.labels).sum()
-        assert metrics["test_loss"] > 0
+        expected = np.zeros((10, 10), int)
+        for true, found in zip(test.labels, predicted, strict=True):
+            expected[true, found] += 1
+        assert counts.tolist() == expected.tolist()
+        loss, _ = softmax_cross_entropy(
+            network.forward(data.to_unit_interval(test.images)), test.labels
+        )
+        assert metrics["test_loss"] == pytest.approx(float(loss), rel=1e-6)
         assert metrics["train_seconds"] > 0
+
+    def test_leaves_the_scores_of_its_last_epoch_on_the_images_held_out(
+        self, finished, digits_folder
+    ):
+        network = load_network(finished[0] / "model.safetensors")
+        found = data.load("auto", digits_folder)
+        _, validation = data.hold_out(found.train, 47, seed=0)
+        logits = network.forward(data.to_unit_interval(validation.images))  # (47,10)
+        loss, _ = softmax_cross_entropy(logits, validation.labels)
+        row = rows_of(finished[0] / "history.csv")[-1]
+        assert float(row["val_loss"]) == pytest.approx(float(loss), rel=1e-6)
+        assert float(row["val_accuracy"]) == (logits.argmax(axis=1) == validation.labels).mean()
 
     def test_leaves_five_figures_that_show_something(self, finished):
         assert {path.stem for path in (finished[0] / "figures").iterdir()} == set(FIGURES)
@@ -375,6 +394,20 @@ def test_the_threads_that_are_asked_for_are_those_of_the_blas(digits_folder, tmp
         words = ["--data-dir", str(digits_folder), "--out", str(tmp_path / threads), "--dry-run"]
         scratchnet.train.main([*words, "--threads", threads])
     assert limits == [(1, "blas"), (2, "blas")]
+
+
+@pytest.mark.parametrize("command", [scratchnet.train, scratchnet.gan])
+def test_the_threads_that_are_asked_for_are_those_of_the_kernels(
+    digits_folder, monkeypatch, command
+):
+    counts = []
+    monkeypatch.setattr("scratchnet.kernels.threads.set_threads", counts.append)
+    monkeypatch.setattr(ClassifierRun, "write_figures", lambda *_: None)
+    monkeypatch.setattr(GANRun, "write_figures", lambda *_: None)
+    words = ["--data-dir", str(digits_folder), "--dry-run", "--matmul", "simd"]
+    for count in range(1, min(2, cores()) + 1):
+        command.main([*words, "--threads", str(count)])
+    assert counts == list(range(1, min(2, cores()) + 1))
 
 
 def test_three_epochs_of_the_full_mnist_reach_an_accuracy_of_over_96_percent(mnist, tmp_path):

@@ -99,6 +99,20 @@ def test_occlusion_blacks_out_one_whole_square_in_each_image():
     assert len(np.unique(hidden, axis=0)) > 25
 
 
+def test_occlusion_falls_on_every_place_where_its_square_fits():
+    white = np.full((4000, 28, 28), 255, np.uint8)
+    hidden = corrupted(white, "occlusion", 24) == 0  # there are 5 x 5 places
+    assert len(np.unique(hidden[:, :5, :5], axis=0)) == 25
+    assert len(np.unique(hidden, axis=0)) == 25
+
+
+@pytest.mark.parametrize("name", ["shift", "rotation"])
+def test_what_comes_in_from_outside_is_black(name):
+    white = np.full((20, 28, 28), 255, np.uint8)
+    moved = corrupted(white, name, CORRUPTIONS[name].strengths[-1])
+    assert (moved == 0).any(axis=(1, 2)).all()
+
+
 class TestAnAugmentedEpoch:
     def test_is_a_pure_function_of_seed_and_epoch(self, sample):
         images = sample.train.images[:200].copy()

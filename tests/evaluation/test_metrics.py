@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scratchnet.evaluation.metrics import accuracy, confusion_matrix
+from scratchnet import MLP, data, softmax_cross_entropy
+from scratchnet.evaluation.metrics import accuracy, confusion_matrix, evaluate
 
 pairs = st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=1, max_size=50)
 
@@ -45,3 +46,14 @@ def test_the_accuracy_on_no_image_is_no_number():
 def test_a_class_outside_the_matrix_is_refused(wrong):
     with pytest.raises(ValueError, match="0 to 9"):
         confusion_matrix(np.array([0, wrong]), np.array([0, 0]))
+
+
+def test_loss_accuracy_and_probabilities_are_those_of_all_images_at_once(sample):
+    network = MLP((784, 10), rng=np.random.default_rng(0))
+    images, labels = sample.train.images[:2300], sample.train.labels[:2300]  # three pieces
+    x = data.to_unit_interval(images)  # (2300,784)
+    loss, score, p = evaluate(network, x, labels)
+    logits = network.forward(x)  # (2300,10)
+    assert loss == pytest.approx(float(softmax_cross_entropy(logits, labels)[0]), rel=1e-6)
+    assert score == (logits.argmax(axis=1) == labels).mean()
+    np.testing.assert_allclose(np.log(p), np.log(p[:, :1]) + logits - logits[:, :1], atol=1e-4)

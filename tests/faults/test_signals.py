@@ -7,6 +7,9 @@ import sys
 
 import pytest
 
+import scratchnet.train
+from scratchnet import SGD, signals
+from scratchnet.cli import entry
 from tests.conftest import ROOT
 from tests.faults.campaigns import interruptions, kills
 from tests.faults.catalogue import assert_one_line, train
@@ -50,6 +53,28 @@ def wait_for(process, words):
 def ended(process):
     stdout, stderr = process.communicate(timeout=60)
     return subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)
+
+
+def test_a_signal_that_is_ignored_from_the_start_stays_so(digits_folder, tmp_path, monkeypatch):
+    """As Ctrl-C is for a job that a script runs in the background."""
+    step = SGD.step
+
+    def step_amid_signals(self):
+        os.kill(os.getpid(), signal.SIGINT)
+        step(self)
+
+    monkeypatch.setattr(SGD, "step", step_amid_signals)
+    handlers = {signum: signal.getsignal(signum) for signum in signals.SIGNALS}
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        _, *options = train(digits_folder, tmp_path, "--epochs", 1, "--hidden", 8)
+        entry.run(lambda: scratchnet.train.main([str(word) for word in options]))
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        monkeypatch.setattr(signals, "in_command", False)
+        for signum, handler in handlers.items():
+            signal.signal(signum, handler)
+    assert (tmp_path / "metrics.json").exists()
 
 
 SLOW_STEP = """

@@ -82,15 +82,24 @@ def test_a_checkpoint_may_be_of_a_machine_with_more_threads_than_this_one():
     assert from_record(TrainConfig, record)["threads"] == 1024
 
 
-def resumed(**given):
+def resumed(data=NOTHING, **given):
     """The config that goes on from a checkpoint of TRAINED."""
-    state = {"config": to_record(TRAINED), "data": NOTHING}
+    state = {"config": to_record(TRAINED), "data": data}
     config, _ = resolve(TrainConfig, {"resume": "file", **given}, lambda path: ({}, state))
     return config
 
 
 def test_a_resumed_run_takes_every_recorded_option_over():
     assert resumed() == dataclasses.replace(TRAINED, resume="file")
+
+
+@pytest.mark.parametrize(
+    ("name", "dataset"), [("sample", "sample"), ("mnist", "mnist"), ("custom", "auto")]
+)
+def test_a_resumed_run_takes_the_data_that_it_was_trained_on_unless_told_otherwise(name, dataset):
+    trained_on = {"name": name, "sha256": {}}
+    assert resumed(trained_on).dataset == dataset
+    assert resumed(trained_on, dataset="auto").dataset == "auto"
 
 
 def test_a_resumed_run_may_be_told_otherwise_but_not_what_decides_its_weights():
