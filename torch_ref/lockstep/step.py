@@ -137,7 +137,7 @@ class Lockstep:
         twin = self.twin and self._trace(*self.twin, their_batch)[0]
         loss_bounds = LOSSES[self.loss_name]
         bounds = step_bounds(self.network, loss_bounds, self._updated_bounds, before, ours, theirs)
-        comparisons = compare_step(bounds, ours, theirs)
+        comparisons = compare_step(bounds, ours, theirs, before)
         flips = self._flips(flipped, bounds, ours, theirs)
         return Step(self, self.steps, before, ours, theirs, comparisons, flips, twin)
 
