@@ -30,7 +30,7 @@ WRONGS = {
     "a thousand eps off": lambda g: g * (1 + 1000 * np.finfo(g.dtype).eps),
     "another shape": lambda g: g.T,
     "a narrower dtype": lambda g: g.astype(np.float16),
-    "a wider dtype": lambda g: g.astype(np.longdouble),
+    "complex numbers": lambda g: g + 0j,
     "missing": lambda g: None,
 }
 
@@ -131,17 +131,19 @@ def test_a_shape_that_would_broadcast_fails():
 
 @pytest.mark.parametrize("dtype", FLOATS)
 def test_what_a_step_updates_has_to_lie_within_its_bound_though_it_is_strictly_equal(dtype):
-    W, eps = gradient(dtype), np.finfo(dtype).eps
-    decayed = W * W.dtype.type(1 - 20 * eps)  # far below 128 eps of the largest
+    g, eps = gradient(dtype), np.finfo(dtype).eps
+    decayed = g * g.dtype.type(1 - 20 * eps)  # far below 128 eps of the largest
 
-    assert comparison.compare("W", decayed, W, lambda: eps * np.abs(W)).ok
-    assert not comparison.compare("W", decayed, W, lambda: eps * np.abs(W), updated=True).ok
-    assert comparison.compare("W", decayed, W, lambda: 21 * eps * np.abs(W), updated=True).ok
+    def compared(ours, bound):
+        return comparison.compare("W", ours, g, lambda: bound * np.abs(g), updated=True)
+
+    assert comparison.compare("W", decayed, g, lambda: eps * np.abs(g)).ok
+    assert not compared(decayed, eps).ok
+    assert compared(decayed, 21 * eps).ok
     for wrong in (np.nan, np.inf):
-        spoilt = np.where(W < W.max(), W, wrong).astype(dtype)
-        compared = comparison.compare("W", spoilt, W, lambda: np.full(W.shape, 9.0), updated=True)
-        assert not compared.ok
-        assert compared.excess == np.inf
+        spoilt = np.where(g == g.max(), wrong, g).astype(dtype)
+        assert not compared(spoilt, 9.0).ok
+        assert compared(spoilt, 9.0).excess == np.inf
 
 
 TENSORS = {name: gradient("float64") + i for i, name in enumerate(("z1", "loss", "dW1", "W1"))}
