@@ -82,7 +82,7 @@ def compared_with_float64(trace, cnn):
             ).max()
             for name, bound in bounds.items()
             if bound
-        }, compare_step(bounds, trace, reference)
+        }, compare_step(bounds, trace, reference, ())
 
 
 def test_a_cnn_in_float32_is_within_its_error_bounds_of_float64_in_every_tensor():

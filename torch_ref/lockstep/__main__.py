@@ -26,7 +26,8 @@ from torch_ref.lockstep import gan, report
 from torch_ref.lockstep.step import Lockstep, walk
 
 # The options that mean what they mean to the training commands, and have their defaults.
-TRAINING = ["batch_size", "lr", "momentum", "weight_decay", "hidden", "seed", "dataset", "data_dir"]
+TRAINING = ["batch_size", "lr", "momentum", "weight_decay", "hidden", "seed", "matmul"]
+TRAINING += ["dataset", "data_dir"]
 
 
 def main(argv=None):
@@ -98,7 +99,6 @@ def parse(argv):
     steps = {"default": 100, "help": "batches to walk (%(default)s)"}
     p.add_argument("--steps", **steps, **whole_number(1).arguments)
     p.add_argument("--dtype", choices=["float32", "float64"], default="float64")
-    p.add_argument("--matmul", default="numpy", metavar="NAME", help="the kernel of our side")
     add_options(p, TrainConfig, *TRAINING)
     p.add_argument(
         "--free-run",
