@@ -50,7 +50,7 @@ class FusedEngine:
     """
 
     def __init__(self, network, optimiser, images, labels, batch_size):
-        """Compile, or load what is compiled; ValueError for anything that compiled code could not handle."""
+        """Compile, or load the code; ValueError for anything that it could not handle."""
         weights = [layer.W for layer in network.parametric_layers]
         self.sizes = np.array([len(weights[0]), *(W.shape[1] for W in weights)])
         self.dtype = weights[0].dtype
