@@ -58,9 +58,10 @@ def main(argv=None):
             run.resume(*checkpoint)
         folder.write_config(config, dataset)
         with run.ends_explained():
+            train_one_epoch = adversarial(gan, config, images)
             if not checkpoint:
                 run.draw_digits(0)
-            fit(run, adversarial(gan, config, images))
+            fit(run, train_one_epoch)
             finish(run)
 
 

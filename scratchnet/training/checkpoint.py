@@ -9,6 +9,7 @@ byte and the state stands in its metadata and is checked on loading.
 
 import hashlib
 import json
+from pathlib import Path
 
 import numpy as np
 import safetensors
@@ -30,6 +31,19 @@ def save(path, tensors, state):
     text = json.dumps({"format": FORMAT, **state}, sort_keys=True)
     metadata = {METADATA_KEY: _digest(tensors, text) + text}
     write_atomically(path, safetensors.numpy.save(tensors, metadata))
+
+
+def path_of(run):
+    """Return the path of a run's checkpoint, given its folder or the checkpoint itself.
+
+    CheckpointError for a folder without one.
+    """
+    path = Path(run)
+    if not path.is_dir():
+        return path
+    if not (path / "model.safetensors").exists():
+        raise CheckpointError(f"{path} holds no run: there is no model.safetensors in it")
+    return path / "model.safetensors"
 
 
 def load(path):

@@ -6,7 +6,6 @@ model.safetensors ──load_classifier──> tensors, state ──ClassifierRu
 
 import dataclasses
 import re
-from pathlib import Path
 
 import numpy as np
 
@@ -104,7 +103,7 @@ def load_network(name, dataset=None):
         CheckpointError: there is none; or it was trained on other data than `dataset`, if one is
             given: the test images may be among those.
     """
-    path = Path(name) / "model.safetensors" if Path(name).is_dir() else Path(name)
+    path = checkpoint.path_of(name)
     tensors, state = load_classifier(path)
     config = state["config"]
     if dataset:

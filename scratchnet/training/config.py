@@ -26,6 +26,7 @@ from scratchnet.errors import CheckpointError, UsageError
 from scratchnet.kernels import LADDER
 from scratchnet.nn.cnn import CNN
 from scratchnet.nn.network import MLP
+from scratchnet.training import checkpoint
 
 
 def mlp(hidden, **options):
@@ -81,7 +82,7 @@ class RunConfig(Config):
     log_interval: int = option(COUNT, "batches from one printed loss to the next", 500)
     threads: int = option(THREADS, "threads of the matrix products", 1, DEFAULT, recorded=ANYWHERE)
     out: str | None = option(DIR, "folder of the run; default: runs/DATE-TIME")
-    resume: str | None = option(FILE, "resume from this model.safetensors")
+    resume: str | None = option(RUN, "go on with this run: its folder or model.safetensors")
     dry_run: bool = option(SWITCH, "one batch, to see that all works; leaves no file", False)
 
     def __post_init__(self):
@@ -197,7 +198,7 @@ def resolve(config_class, given, load):
     """Return (config, (tensors, state)) to resume a run, or (config, None) for a new one.
 
     Args:
-        given: {name: value}; with `resume`, the other options come from that checkpoint.
+        given: {name: value}; with `resume`, the other options come from the checkpoint of that run.
         load: a function of its path that returns (tensors, state), as `load_state`.
 
     Raises:
@@ -208,6 +209,7 @@ def resolve(config_class, given, load):
         return config_class(**given), None
     if given.get("dry_run"):
         raise UsageError("--dry-run begins anew; it takes no --resume")
+    given = given | {"resume": str(checkpoint.path_of(given["resume"]))}
     tensors, state = load(given["resume"])
     recorded = state["config"]
     fixed = (f.name for f in recorded_fields(config_class) if f.metadata["on_resume"] == FIXED)

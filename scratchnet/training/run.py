@@ -134,14 +134,14 @@ class Run:
         try:
             yield
         except StoppedBetweenBatches as stopped:
-            command = ["python", "-m", self.COMMAND, "--resume", str(model)]
+            command = ["python", "-m", self.COMMAND, "--resume", str(self.folder)]
             if self.config.data_dir:
                 command += ["--data-dir", self.config.data_dir]
             name, batches = signal.Signals(stopped.signum).name, self.epoch_progress["batch"]
             done = f"stopped by {name} with {self.epoch - 1} epochs and {batches} batches done"
             raise Stopped(stopped.signum, f"{done}; go on with {shlex.join(command)}") from None
         except NumericError as error:
-            left = f"{model} holds the last good epoch" if model.exists() else "nothing saved"
+            left = f"{model} holds the last good epoch" if model.exists() else "no epoch was saved"
             raise NumericError(f"{error}; try a lower {self.RATES}; {left}") from None
 
 

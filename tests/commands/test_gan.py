@@ -232,7 +232,7 @@ class TestIsRefused:
             "--discriminator-lr",
             1e30,
         )
-        why = ["try a lower --lr or --discriminator-lr", "nothing saved"]
+        why = ["try a lower --lr or --discriminator-lr", "no epoch was saved"]
         refused(5, why, "scratchnet.gan", *words, keeping=digits_folder)
 
     def test_a_generator_that_explodes_in_the_last_step_with_5(self, digits_folder, tmp_path):

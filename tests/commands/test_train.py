@@ -332,17 +332,23 @@ class TestAnInterruptedRun:
         assert_same_weights(rest, finished[0])
         assert model.read_bytes() == before
 
-    def test_is_not_saved_in_the_middle_of_a_batch(self, digits_folder, tmp_path, monkeypatch):
+    def test_is_not_saved_in_the_middle_of_a_batch_and_leaves_no_folder_without_a_checkpoint(
+        self, digits_folder, tmp_path, monkeypatch
+    ):
         steps = iter(range(100))
 
         def step(self):
-            if next(steps) == 5:
+            if next(steps) % 6 == 5:
                 raise Stopped(signal.SIGTERM)  # as a second signal does
 
         monkeypatch.setattr(SGD, "step", step)
-        with pytest.raises(Stopped):
-            scratchnet.train.main(["--data-dir", str(digits_folder), "--out", str(tmp_path)])
-        assert not (tmp_path / "model.safetensors").exists()
+        (tmp_path / "mine").mkdir()  # what was there before stays
+        for out in ("mine", "runs/new"):
+            with pytest.raises(Stopped):
+                words = ["--data-dir", str(digits_folder), "--out", str(tmp_path / out)]
+                scratchnet.train.main(words)
+        assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+        assert not (tmp_path / "mine" / "model.safetensors").exists()
 
     def test_leaves_a_newer_checkpoint_beside_its_own_alone(
         self, finished, digits_folder, tmp_path

@@ -148,3 +148,23 @@ def test_a_signal_in_the_middle_of_compiling_ends_in_one_line(digits_folder, tmp
         process.send_signal(signum)
         assert_one_line(ended(process), 128 + signum, "stopped")
     assert not list((tmp_path / "cache").rglob("tmp*"))
+    assert not (tmp_path / "out").exists()
+
+
+STOPPED_IN_A_DESTRUCTOR = """
+import os, signal, time
+from scratchnet.cli import entry
+class ProgressBar:
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGTERM)
+        range(10)  # the handler runs here
+def command():
+    ProgressBar()
+    time.sleep(600)
+entry.run(command)
+"""
+
+
+def test_a_signal_in_a_destructor_which_drops_exceptions_ends_in_one_line():
+    with start(STOPPED_IN_A_DESTRUCTOR) as process:
+        assert_one_line(ended(process), 143, "stopped")

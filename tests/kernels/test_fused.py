@@ -364,7 +364,7 @@ def test_it_says_and_leaves_what_the_layers_say_and_leave(digits_folder, tmp_pat
     names = [{p.name for p in (tmp_path / e).rglob("*")} for e in ("layered", "fused")]
     assert names[0] == names[1]
     assert re.search(r"^engine  fused \(numba [\d.]+\), one thread", shown["fused"].stdout, re.M)
-    origin = r"^        its code (compiled|loaded from the cache) in \d+\.\d s$"
+    origin = r"^code    making the kernels ready: (compiled|loaded from the cache) in \d+\.\d s$"
     assert re.search(origin, shown["fused"].stdout, re.M)
     assert "engine" not in shown["layered"].stdout
 
