@@ -261,7 +261,7 @@ def search_history(trials):
     if len(shown) >= MANY_TRIALS and (hidden := (shown < best[-1] - 4).sum()):
         # The hopeless ones would flatten the rest.
         ax.set_ylim(best[-1] - 4, best[-1] + 0.3)
-        xlabel += f" ({hidden} more lie below the axis)"
+        xlabel += f" ({hidden} more below the axis)"
     ax.set(title=f"Best trial: validation accuracy {best[-1]:.2f} %", xlabel=xlabel)
     ax.set_ylabel("validation accuracy (%)")
     low, high = ax.get_ylim()

@@ -7,7 +7,7 @@ from statistics import median
 import numpy as np
 import pytest
 
-from benchmarks import race, race_report, worker
+from benchmarks import lines, race, race_report, worker
 from benchmarks.contenders import CONTENDERS, Contender, bare_numpy
 from benchmarks.harness import RESULTS
 from benchmarks.lines import count_lines
@@ -88,12 +88,67 @@ def test_who_is_absent_is_named_and_the_race_goes_on(monkeypatch, capsys):
     assert list(results["epochs"][0]["runs"]) == ["numpy"]
 
 
+def fake_worker(monkeypatch, *, weights=None, accuracy=0.9):
+    """Have the race's workers say and leave what they are told to, but the reference's own."""
+
+    def run_worker(self, job, cache):
+        honest = job["contender"] == race.REFERENCE
+        left = self.reference(job) if honest or weights is None else weights
+        np.savez(job["weights"], *left)
+        return {"seconds": [1.0], "cpu": [1.0], "accuracy": 0.9 if honest else accuracy}
+
+    monkeypatch.setattr(race.Race, "run_worker", run_worker)
+    return race.QUICK._replace(names=["numpy", "bare"], rounds=2, goal_for=[], sweeps={})
+
+
+def test_a_contender_that_trains_another_network_stops_the_race(monkeypatch):
+    plan = fake_worker(monkeypatch, weights=initial([128, 64]))  # it has not trained at all
+    with pytest.raises(ValueError, match="bare trains another network: 1 apart"):
+        race.run(plan)
+
+
+def test_a_contender_with_another_test_accuracy_stops_the_race(monkeypatch):
+    plan = fake_worker(monkeypatch, accuracy=0.92)
+    with pytest.raises(ValueError, match=r"bare reaches 92.00%, numpy 90.00%"):
+        race.run(plan)
+
+
+def test_every_round_counts_for_the_test_accuracy_not_only_the_last():
+    runs = {"numpy": [{"accuracy": 0.96}] * 2, "bare": [{"accuracy": 0.5}, {"accuracy": 0.96}]}
+    with pytest.raises(ValueError, match=r"bare reaches 50.00%"):
+        race.check_accuracies(runs)
+
+
 def test_lines_of_code_are_those_that_are_no_comment_and_no_docstring(tmp_path):
     path = tmp_path / "three.py"
     path.write_text(
         '"""Doc\n\nstring."""\n\n# why\nx = (\n    1)\n\ndef f():\n    "doc"\n    return x\n'
     )
     assert count_lines(path) == 4
+
+
+def test_lines_of_code_include_what_a_contender_takes_from_its_neighbours(tmp_path, monkeypatch):
+    monkeypatch.setattr(lines, "ROOT", tmp_path)
+    folder, reference = tmp_path / "benchmarks" / "contenders", tmp_path / "torch_ref"
+    folder.mkdir(parents=True)
+    reference.mkdir()
+    (folder / "one.py").write_text(
+        "from benchmarks.contenders.two import helper\n"
+        "from torch_ref import train\n"
+        "def prepare():\n"
+        "    return helper(), train.epoch()\n"
+    )
+    (folder / "two.py").write_text(
+        "def helper():\n"
+        "    'What it does.'\n"
+        "    return deeper()\n"
+        "def deeper():\n"
+        "    return 1\n"
+        "def unused():\n"
+        "    return 2\n"
+    )
+    (reference / "train.py").write_text("@mark\ndef epoch():\n    return 3\n")
+    assert count_lines(folder / "one.py") == 4 + 2 + 2 + 3
 
 
 def test_no_contender_on_one_thread_kept_a_second_core_busy():

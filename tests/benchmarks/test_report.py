@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmarks import moving_picture, pictures, race_report, readme, report, weights
+from benchmarks import gemm, moving_picture, pictures, race_report, readme, report, weights
 from benchmarks.harness import RESULTS, five_numbers, spread
 
 
@@ -48,6 +48,12 @@ def test_the_losses_name_who_is_ahead_of_the_fused_engine_where_nothing_is_compi
     for ahead in ("JAX", "gradients by hand", "bare NumPy"):
         assert ahead in row
     assert not any("compiled code cached" in row for row in rows)  # there it is the fastest
+
+
+def test_the_peak_of_two_threads_is_that_of_two_cores():
+    row = {"product": "square 64", "flops": 2e9, "samples": {"simd": [0.01]}, "peak": [180e9]}
+    assert gemm._line(row, 1).endswith("simd 200.0  peak of 1 core 180")
+    assert gemm._line(row, 2).endswith("simd 200.0  peak of 2 cores 360")
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 6, 78])

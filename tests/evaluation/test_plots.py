@@ -260,7 +260,7 @@ def test_the_history_of_a_long_search_says_how_many_trials_lie_below_its_axis():
     figure = plots.search_history([trial(n, "complete", s) for n, s in enumerate(scores)])
     (ax,) = figure.axes
     assert ax.get_ylim()[0] == pytest.approx(91)
-    assert ax.get_xlabel() == "trial (2 more lie below the axis)"
+    assert ax.get_xlabel() == "trial (2 more below the axis)"
 
 
 def test_importance_names_the_most_important_option_on_top():
