@@ -19,7 +19,7 @@ def count_lines(path):
     Definitions of another contender are followed further. Those of `torch_ref` are not: what they
     use in turn is for the comparison with PyTorch, and no user of it needs that.
     """
-    lines = {(path, number) for number in code_lines(path)}
+    lines = {(path, number) for number in code_lines(content(path))}
     wanted, found = list(neighbours(path, parsed(path))), set()
     while wanted:
         file, name = wanted.pop()
@@ -29,7 +29,7 @@ def count_lines(path):
         found.add((file, name))
         node = defined[name]
         first = min(part.lineno for part in (node, *node.decorator_list))
-        lines |= {(file, n) for n in code_lines(file) if first <= n <= node.end_lineno}
+        lines |= {(file, n) for n in code_lines(content(file)) if first <= n <= node.end_lineno}
         if file.parent.name == "contenders":
             wanted += neighbours(file, node)
             wanted += ((file, other) for other in names_in(node) & defined.keys())
@@ -67,14 +67,16 @@ def attributes_of(name, node):
     }
 
 
+def content(path):
+    return path.read_text(encoding="utf-8")
+
+
 def parsed(path):
-    return ast.parse(path.read_text(encoding="utf-8"))
+    return ast.parse(content(path))
 
 
-def code_lines(path):
-    """The numbers of the lines of a Python file that hold code."""
-    with tokenize.open(path) as file:
-        source = file.read()
+def code_lines(source):
+    """The numbers of the lines of a Python file's content that hold code."""
     lines = set()
     for token in tokenize.generate_tokens(iter(source.splitlines(keepends=True)).__next__):
         if token.type not in (*SILENT, tokenize.ENDMARKER):

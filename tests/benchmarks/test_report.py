@@ -91,7 +91,7 @@ def test_the_pictures_are_those_of_real_runs_and_what_they_measured_is_kept(monk
     accuracy = results["runs"]["default"]["measured"]["test_accuracy"]
     assert accuracy > 0.8
     assert results["runs"]["free-run"]["printed"][-1].startswith("  curve: ")
-    *_, row = pictures.table(results)
+    *_, row = pictures.accuracies(results)
     assert row.startswith("| `python -m scratchnet.train --out runs/default")
     assert row.endswith(f"| {accuracy:.2%} |")
 
