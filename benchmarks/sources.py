@@ -16,6 +16,12 @@ RECORD = ROOT / "benchmarks" / "results" / "sources.json"
 
 MLP = [f"scratchnet/nn/{name}.py" for name in ("layers", "losses", "network", "optim")]
 CNN = [*MLP, "scratchnet/nn/conv.py", "scratchnet/nn/cnn.py"]
+SIMD = [
+    f"scratchnet/kernels/{name}.py"
+    for name in ("simd", "register_tile", "operands", "memory", "threads", "jit")
+]
+IMPLICIT_GEMM = [*SIMD, "scratchnet/kernels/implicit_gemm.py", "scratchnet/kernels/conv_ops.py"]
+FUSED = [*SIMD, "scratchnet/kernels/fused.py", "scratchnet/kernels/sparse.py"]
 GAN = [*MLP, "scratchnet/nn/activations.py", "scratchnet/nn/gan.py"]
 RUN = ["scratchnet/train.py", "scratchnet/files.py", "scratchnet/signals.py"]
 RUN += ["scratchnet/cli/entry.py", "scratchnet/data/batches.py"]
@@ -26,14 +32,14 @@ RUN += [
 CAMPAIGNS = "tests/faults/campaigns"
 # measurement -> the files whose code its numbers depend on, or patterns of their names
 SOURCES = {
-    "race": ["benchmarks/worker.py", "benchmarks/contenders/*.py", *MLP, "scratchnet/kernels/*.py"],
+    "race": ["benchmarks/worker.py", "benchmarks/contenders/*.py", *MLP, *FUSED],
     "gemm": ["benchmarks/gemm.py", "scratchnet/kernels/*.py"],
     "overhead": [
         *("benchmarks/overhead.py", "benchmarks/contenders/bare_numpy.py", *MLP),
         *("scratchnet/training/epoch.py", "scratchnet/training/progress.py"),
     ],
-    "cnn": ["benchmarks/cnn.py", *CNN, "scratchnet/kernels/*.py"],
-    "gan": ["benchmarks/gan.py", *GAN, "scratchnet/kernels/*.py", "torch_ref/gan.py"],
+    "cnn": ["benchmarks/cnn.py", *CNN, *IMPLICIT_GEMM],
+    "gan": ["benchmarks/gan.py", *GAN, *SIMD, "scratchnet/kernels/adam.py", "torch_ref/gan.py"],
     "accuracy": [*CNN, "scratchnet/data/batches.py", "scratchnet/training/epoch.py"],
     "faults kills": [*RUN, f"{CAMPAIGNS}/kills.py"],
     "faults interruptions": [*RUN, f"{CAMPAIGNS}/interruptions.py", f"{CAMPAIGNS}/kills.py"],
@@ -83,14 +89,17 @@ def changed(measurement):
 
 
 def caption(results):
-    """A line that says which measurements behind a file of results are stale; "" if none is."""
-    sentences = []
-    for measurement in SOURCES:
-        if measurement.split()[0] != results or not (files := changed(measurement)):
-            continue
-        module = "tests.faults" if results == "faults" else "benchmarks"
-        named = ", ".join(f"`{path}`" for path in files[:3])
-        more = f" and {len(files) - 3} more" if len(files) > 3 else ""
-        command = f"python -m {module} {measurement.split()[-1]}"
-        sentences.append(f"Measured before later changes of {named}{more}: `{command}`.")
-    return f"*{' '.join(sentences)}*" if sentences else ""
+    """A line that says which code behind a file of results has changed since; "" if none has."""
+    stale = {
+        measurement: files
+        for measurement in SOURCES
+        if measurement.split()[0] == results and (files := changed(measurement))
+    }
+    if not stale:
+        return ""
+    files = sorted(set().union(*stale.values()))
+    named = ", ".join(f"`{path}`" for path in files[:3])
+    more = f" and {len(files) - 3} more" if len(files) > 3 else ""
+    module = "tests.faults" if results == "faults" else "benchmarks"
+    commands = ", ".join(f"`python -m {module} {name.split()[-1]}`" for name in stale)
+    return f"*Measured before later changes of {named}{more}: {commands}.*"
