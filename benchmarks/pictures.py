@@ -1,4 +1,4 @@
-"""The figures of the READMEs that real runs leave: `python -m benchmarks pictures`.
+"""The figures and transcripts of the READMEs, by real runs: `python -m benchmarks pictures`.
 
 Every command runs as a reader would type it, in a folder of its own; its figures are copied to
 benchmarks/results, and pictures.json keeps the command, what it measured, and what it printed. The
