@@ -8,7 +8,7 @@ from statistics import median
 import numpy as np
 import pytest
 
-from benchmarks import race, race_report, worker
+from benchmarks import lines, race, race_report, worker
 from benchmarks.contenders import CONTENDERS, Contender, bare_numpy
 from benchmarks.harness import RESULTS
 from benchmarks.lines import count_lines
@@ -135,12 +135,42 @@ def test_who_learns_something_else_or_as_much_less_or_more_ends_the_race(
         little_race.epochs()
 
 
+def test_every_round_counts_for_the_test_accuracy_not_only_the_last():
+    runs = {"numpy": [{"accuracy": 0.96}] * 2, "bare": [{"accuracy": 0.5}, {"accuracy": 0.96}]}
+    with pytest.raises(ValueError, match=r"bare reaches 50.00%"):
+        race.check_accuracies(runs)
+
+
 def test_lines_of_code_are_those_that_are_no_comment_and_no_docstring(tmp_path):
     path = tmp_path / "three.py"
     path.write_text(
         '"""Doc\n\nstring."""\n\n# why\nx = (\n    1)\n\ndef f():\n    "doc"\n    return x\n'
     )
     assert count_lines(path) == 4
+
+
+def test_lines_of_code_include_what_a_contender_takes_from_its_neighbours(tmp_path, monkeypatch):
+    monkeypatch.setattr(lines, "ROOT", tmp_path)
+    folder, reference = tmp_path / "benchmarks" / "contenders", tmp_path / "torch_ref"
+    folder.mkdir(parents=True)
+    reference.mkdir()
+    (folder / "one.py").write_text(
+        "from benchmarks.contenders.two import helper\n"
+        "from torch_ref import train\n"
+        "def prepare():\n"
+        "    return helper(), train.epoch()\n"
+    )
+    (folder / "two.py").write_text(
+        "def helper():\n"
+        "    'What it does.'\n"
+        "    return deeper()\n"
+        "def deeper():\n"
+        "    return 1\n"
+        "def unused():\n"
+        "    return 2\n"
+    )
+    (reference / "train.py").write_text("@mark\ndef epoch():\n    return 3\n")
+    assert count_lines(folder / "one.py") == 4 + 2 + 2 + 3
 
 
 def test_no_contender_on_one_thread_kept_a_second_core_busy():

@@ -16,6 +16,7 @@ from PIL import Image
 
 from scratchnet import data, tune
 from scratchnet.errors import NumericError
+from scratchnet.evaluation.plots import MANY_TRIALS
 from scratchnet.training import search, study
 from scratchnet.training.classifier_run import ClassifierRun
 from scratchnet.training.config import TuneConfig
@@ -62,8 +63,17 @@ class TestASearch:
             assert config[name] == float(best[name])
         widths = [best[f"width{i}"] for i in range(1, int(best["depth"]) + 1)]
         assert config["hidden"] == [int(width) for width in widths]
-        for name in ("history", "importance"):
-            assert np.asarray(Image.open(out / f"{name}.png")).std() > 0
+        assert np.asarray(Image.open(out / "history.png")).std() > 0
+        assert "files   best.json, trials.csv, history.png in " in shown.stdout
+        assert not (out / "importance.png").exists()  # six trials do not tell
+
+    def test_of_many_trials_shows_which_options_mattered(self, tmp_path):
+        sampler = optuna.samplers.RandomSampler(seed=0)
+        many = optuna.create_study(direction="maximize", sampler=sampler)
+        many.optimize(lambda trial: search.suggest(trial)["lr"], MANY_TRIALS)
+        _, files = tune.write_results(many, TuneConfig(), tmp_path)
+        assert files[-1] == "importance.png"
+        assert np.asarray(Image.open(tmp_path / "importance.png")).std() > 0
 
     def test_in_one_process_can_be_repeated(self, searched, digits_folder, tmp_path):
         run_module("scratchnet.tune", "--data-dir", digits_folder, "--out", tmp_path, *SMALL)

@@ -26,6 +26,41 @@ def test_kill_9_at_random_moments_loses_nothing(module, n):
     assert counts["killed"] == counts["resumed to the same bits"] == n
 
 
+@pytest.mark.parametrize(("seconds", "left"), [(0, None), (9, "before the first epoch was saved")])
+def test_a_run_counts_as_killed_only_if_it_was(seconds, left, tmp_path, monkeypatch):
+    program = f"import time; print('run ', flush=True); time.sleep({seconds})"
+
+    def start(*_, **__):
+        return subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
+
+    monkeypatch.setattr(kills, "start", start)
+    assert kills.kill_one(tmp_path, tmp_path, moment=0.2, module="scratchnet.train") == left
+
+
+@pytest.fixture
+def fake_runs(monkeypatch):
+    """Runs that take no time, and leave nothing but the name of their folder."""
+    for function in ("start", "write_digits", "go_on"):
+        monkeypatch.setattr(kills, function, lambda *_, **__: None)
+    monkeypatch.setattr(kills, "time_until_the_end", lambda *_: 1.0)
+    monkeypatch.setattr(kills, "kill_one", lambda *_: "after an epoch was saved")
+    monkeypatch.setattr(kills, "outcome", lambda folder: folder.name)
+
+
+def test_a_campaign_that_never_kills_is_an_error(fake_runs, monkeypatch):
+    monkeypatch.setattr(kills, "kill_one", lambda *_: None)
+    with pytest.raises(RuntimeError, match="10 runs in a row ended before they were killed"):
+        kills.main(1)
+
+
+def test_a_run_that_resumes_to_other_bits_is_not_counted_as_the_same(fake_runs):
+    assert kills.main(3) == {
+        "killed": 3,
+        "resumed to the same bits": 0,
+        "where": {"after an epoch was saved": 3},
+    }
+
+
 @pytest.mark.parametrize(
     ("engine", "runs"), [("layered", 6), pytest.param("fused", 2, marks=pytest.mark.exhaustive)]
 )
