@@ -362,6 +362,7 @@ class TestAMistake:
         shown = run_module(
             *("scratchnet.tune", "--data-dir", digits_folder, "--out", tmp_path / "out", *options),
             *() if "--trials" in options else ("--trials", 1),
+            timeout=300,  # each of its two jobs could tell the mistake
         )
         assert_one_line(shown, code, words)
         assert "secret" not in shown.stderr
