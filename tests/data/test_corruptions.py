@@ -136,7 +136,8 @@ class TestAnAugmentedEpoch:
         used = set()
 
         def spy(images, name, strength, rng):
-            used.add((name, strength))
+            if len(images):
+                used.add((name, strength))
             return images
 
         monkeypatch.setattr("scratchnet.data.corruptions.corrupt", spy)

@@ -2,6 +2,7 @@
 
 import contextlib
 import gzip
+import shutil
 import tracemalloc
 
 import numpy as np
@@ -217,6 +218,8 @@ class TestAFolder:
     def test_is_taken_from_the_environment_when_none_is_named(self, digits_folder, monkeypatch):
         monkeypatch.setenv("SCRATCHNET_DATA_DIR", str(digits_folder))
         assert data.load().origin == str(digits_folder)
+        with pytest.raises(DataError, match="missing"):
+            data.load("auto", digits_folder / "missing")
 
     def test_that_is_missing_or_empty_is_no_reason_to_take_other_data(self, tmp_path):
         with pytest.raises(DataError, match="no folder"):
@@ -261,6 +264,19 @@ class TestDownloading:
         assert sorted(cache.iterdir()) == before
         assert data.load("mnist").name == "mnist"  # only the missing one is fetched
         assert len(mirror.answers) == 0
+
+    def test_is_no_way_out_for_a_folder_of_mnist_that_was_tampered_with(
+        self, mirror, digits_folder, tmp_path
+    ):
+        content = bytearray(
+            gzip.decompress((digits_folder / f"{mnist.TEST_LABELS}.gz").read_bytes())
+        )
+        content[-1] = (content[-1] + 1) % 10
+        shutil.copytree(digits_folder, tmp_path / "altered")
+        (tmp_path / "altered" / mnist.TEST_LABELS).write_bytes(content)
+        assert data.load("auto", digits_folder).name == "mnist"
+        with pytest.raises(DataError, match="not MNIST's"):
+            data.load("auto", tmp_path / "altered")
 
     def test_takes_the_place_of_an_unpacked_file_that_is_wrong(self, mirror, cache):
         cache.mkdir()

@@ -112,6 +112,16 @@ def test_a_signal_that_is_ignored_from_the_start_stays_so(digits_folder, tmp_pat
     assert (tmp_path / "metrics.json").exists()
 
 
+def test_a_library_leaves_the_signals_of_its_users_alone(monkeypatch):
+    before = [signal.getsignal(signum) for signum in signals.SIGNALS]
+    for in_command, same in ((False, True), (True, False)):
+        monkeypatch.setattr(signals, "in_command", in_command)
+        with signals.at_once():
+            found = [signal.getsignal(signum) for signum in signals.SIGNALS]
+        assert (found == before) == same
+        assert [signal.getsignal(signum) for signum in signals.SIGNALS] == before
+
+
 SLOW_STEP = """
 import sys, time
 from scratchnet import SGD, train
