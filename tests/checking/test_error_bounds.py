@@ -104,7 +104,7 @@ def test_float32_tanhs_and_their_slopes_stay_inside_their_bounds(seed, scale, ga
 def test_an_image_is_allowed_nothing_for_the_logits_of_another():
     rng = np.random.default_rng(0)
     ours = rng.standard_normal((4, 10))  # (B,C)
-    theirs = ours + [[0.01], [0], [0], [0]]  # (B,C)
+    theirs = ours + np.array([[0.01], [0], [0], [0]])  # (B,C)
 
     bound = error_bounds.dlogits_bound((ours, theirs), (ours, theirs)).max(axis=1)  # (B,)
 
