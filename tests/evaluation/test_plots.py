@@ -140,6 +140,14 @@ def test_feature_maps_show_the_digit_and_a_row_of_maps_for_each_layer(sample):
     assert len(shown) == 1 + 16 + 3
 
 
+def test_the_brightest_feature_of_a_layer_is_black_and_a_layer_of_zeros_is_white(sample):
+    maps = {"conv1": np.full((2, 28, 28), 3.0), "conv2": np.zeros((2, 14, 14))}
+    figure = plots.feature_maps(sample.test.images[0], maps)
+    _, first, _, zeros, _ = (ax.images[0].get_clim() for ax in figure.axes if ax.images)
+    assert first == (0, 3)
+    assert zeros == (0, 1)
+
+
 def test_corrupted_digits_stand_beside_the_clean_one(sample):
     clean = sample.test.images[::10]
     images = {("clean", 0): clean}
