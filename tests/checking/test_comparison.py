@@ -70,6 +70,14 @@ def test_something_against_nothing_fails(dtype):
     assert not comparison.compare("dW", nothing + np.finfo(dtype).tiny, nothing, no_excuse).ok
 
 
+def test_what_differs_from_nothing_is_infinitely_many_eps_off():
+    nothing = np.zeros((3, 2))
+
+    compared = comparison.compare("dW", nothing + 1e-300, nothing, no_excuse)
+
+    assert compared.of_max == compared.of_norm == compared.excess == np.inf
+
+
 @pytest.mark.parametrize("dtype", FLOATS)
 def test_the_limits_are_128_eps_of_the_largest_element_and_64_eps_of_the_norm(dtype):
     eps = np.finfo(dtype).eps

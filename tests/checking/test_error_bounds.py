@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scratchnet import softmax_cross_entropy
+from scratchnet import Sigmoid, softmax_cross_entropy
 from scratchnet.checking import error_bounds
 
 
@@ -99,6 +99,49 @@ def test_float32_tanhs_and_their_slopes_stay_inside_their_bounds(seed, scale, ga
     dx = dy * (1 - y * y)  # (5,30)
     other_dx = dy.astype(np.float64) * (1 - other_y.astype(np.float64) ** 2)
     assert (np.abs(dx - other_dx) <= error_bounds.slope_bound((dy, dy), (y, other_y), False)).all()
+
+
+def test_an_image_is_allowed_nothing_for_the_logits_of_another():
+    rng = np.random.default_rng(0)
+    ours = rng.standard_normal((4, 10))  # (B,C)
+    theirs = ours + np.array([[0.01], [0], [0], [0]])  # (B,C)
+
+    bound = error_bounds.dlogits_bound((ours, theirs), (ours, theirs)).max(axis=1)  # (B,)
+
+    assert bound[0] > 1e-4
+    assert (bound[1:] < 1e-13).all()
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    seed=st.integers(0, 2**32),
+    scale=st.sampled_from([1e-30, 1e-3, 1.0, 10.0, 80.0]),
+    gap=st.sampled_from([0.0, 1e-6, 1e-2]),
+)
+def test_float32_sigmoids_and_their_slopes_stay_inside_their_bounds(seed, scale, gap):
+    rng = np.random.default_rng(seed)
+    x, dy = (rng.standard_normal((2, 5, 30)) * [[[scale]], [[1]]]).astype(np.float32)  # (5,30)
+    other = x + (gap * rng.standard_normal(x.shape)).astype(np.float32)  # (5,30)
+
+    y = Sigmoid().forward(x)  # (5,30)
+    other_y = (1 / (1 + np.exp(-other.astype(np.float64)))).astype(np.float32)  # (5,30)
+    bound = error_bounds.sigmoid_bound((x, other))
+    assert (np.abs(y.astype(np.float64) - other_y) <= bound).all()
+
+    dx = dy * (y - y * y)  # (5,30)
+    other_dx = dy * (other_y.astype(np.float64) - other_y.astype(np.float64) ** 2)  # (5,30)
+    bound = error_bounds.slope_bound((dy, dy), (y, other_y), True)
+    assert (np.abs(dx - other_dx) <= bound).all()
+
+
+def test_the_bounds_of_a_sigmoid_and_its_slope_are_a_few_roundings_wide():
+    x = np.linspace(-3, 3, 50, dtype=np.float32)
+    y = Sigmoid().forward(x)
+
+    apart = error_bounds.sigmoid_bound((x, x + np.float32(0.01)))
+    assert (error_bounds.sigmoid_bound((x, x)) < 20 * np.finfo(np.float32).eps * y).all()
+    assert (apart < 0.01 * (y * (1 - y) + 0.02)).all()  # the slope, times how far they are apart
+    assert (error_bounds.slope_bound((x, x), (y, y), True) < 20 * 2.0**-23 * np.abs(x)).all()
 
 
 def test_the_bounds_of_usual_steps_of_a_gan_are_far_below_one_percent():

@@ -6,9 +6,9 @@ import sys
 import numpy as np
 import pytest
 
-from scratchnet import CNN, Conv2d, Linear, softmax_cross_entropy
+from scratchnet import CNN, Conv2d, Linear, MaxPool2d, softmax_cross_entropy
 from scratchnet.checking.comparison import compare_step
-from scratchnet.checking.layer_bounds import LOSSES, known, layer_names, step_bounds
+from scratchnet.checking.layer_bounds import LAYERS, LOSSES, known, layer_names, step_bounds
 from scratchnet.checking.trace import trace_scratchnet
 from tests.conftest import ROOT
 
@@ -39,6 +39,11 @@ class Softplus:
 def test_a_layer_without_a_row_in_the_table_is_refused():
     with pytest.raises(TypeError, match="the layer Softplus: it needs a row"):
         layer_names([Linear(3, 2, rng=np.random.default_rng(0)), Softplus()])
+
+
+def test_windows_that_overlap_have_no_bounds_yet():
+    with pytest.raises(NotImplementedError, match="windows that overlap"):
+        LAYERS["MaxPool2d"].bounds(None, MaxPool2d(3, 2), "a1", "dp1", None, None)
 
 
 class StillSGD:

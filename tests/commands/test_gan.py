@@ -10,16 +10,18 @@ import pytest
 from PIL import Image
 
 import scratchnet.gan
+import scratchnet.train
 from scratchnet import data, kernels
 from scratchnet.cli.options import cores
-from scratchnet.data.batches import draw_noise
+from scratchnet.data.batches import Split, draw_noise
+from scratchnet.errors import UsageError
 from scratchnet.evaluation import gan_metrics
 from scratchnet.kernels.adam import adam_update
 from scratchnet.nn.gan import GAN, Discriminator, Generator
 from scratchnet.training import checkpoint
 from scratchnet.training.classifier_run import load_network
 from tests.commands.test_train import interrupt
-from tests.conftest import rows_of, run_module
+from tests.conftest import rows_of, run_module, write_idx_folder
 from tests.faults.catalogue import refused
 
 MODEL = "model.safetensors"
@@ -248,6 +250,17 @@ class TestIsRefused:
     def test_a_classifiers_checkpoint_with_4(self, small_run, digits_folder):
         words = ("--resume", small_run / MODEL, "--data-dir", digits_folder)
         refused(4, "is no checkpoint of a GAN", "scratchnet.gan", *words, keeping=small_run)
+
+    def test_a_single_test_image_that_no_metric_can_go_by_with_2(self, sample, tmp_path):
+        folder, run = tmp_path / "digits", tmp_path / "run"
+        folder.mkdir()
+        few, one = (Split(*(part[:n] for part in sample.train)) for n in (60, 1))
+        write_idx_folder(folder, few, one)
+        words = ["--data-dir", str(folder), "--out", str(run), "--hidden", "4", "--no-plots"]
+        scratchnet.train.main([*words, "--epochs", "1"])
+
+        with pytest.raises(UsageError, match="--judge: the metrics need two real images"):
+            scratchnet.gan.main(["--data-dir", str(folder), "--judge", str(run), "--dry-run"])
 
     def test_a_gan_where_a_classifier_is_needed_with_4(self, finished, digits_folder):
         words = "--judge", finished[0], "--data-dir", digits_folder

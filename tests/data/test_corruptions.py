@@ -84,6 +84,17 @@ def test_rotation_turns_some_digits_one_way_and_some_the_other(digits):
     assert min(sum(lefts), sum(rights)) > len(digits) / 4
 
 
+@pytest.mark.parametrize(("name", "strength"), [("shift", 3.5), ("rotation", 20)])
+def test_moved_digits_are_interpolated_linearly_between_their_pixels(digits, name, strength):
+    black_and_white = np.where(digits > 127, 200.0, 100.0).astype(np.float32)
+    moved = CORRUPTIONS[name].apply(black_and_white, strength, np.random.default_rng(0))
+
+    between = moved[:, 9:19, 9:19]  # no black has come in here from outside
+    assert between.min() >= 100 - 1e-3  # a spline would overshoot
+    assert between.max() <= 200 + 1e-3
+    assert len(np.unique(between.round())) > 50  # the nearest pixel would be one of the two
+
+
 def test_contrast_moves_every_pixel_that_share_of_the_way_to_the_mean(digits):
     faded = corrupted(digits, "contrast", 0.7)
     mean = digits.mean(axis=(1, 2), keepdims=True)

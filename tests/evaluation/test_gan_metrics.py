@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from scipy import linalg
 
-from scratchnet import data
+from scratchnet import MLP, data
+from scratchnet.data import to_unit_interval
 from scratchnet.evaluation.gan_metrics import GANMetrics, frechet_distance
 from scratchnet.training.classifier_run import load_network
 
@@ -43,6 +44,15 @@ def test_digits_are_counted_that_it_is_confident_of_by_its_prediction(metrics, s
         p.append(np.exp(z - z.max()) / np.exp(z - z.max()).sum())
     confident = [probabilities.argmax() for probabilities in p if probabilities.max() > 0.9]
     assert score.digits == [confident.count(digit) / len(p) for digit in range(10)]
+
+
+def test_images_in_their_thousands_are_counted_once_each(sample):
+    network = MLP((784, 6, 10), rng=np.random.default_rng(0))
+    images = np.concatenate([sample.train.images[:1500:3], sample.test.images[:501]])
+    metrics = GANMetrics(network, images)
+    assert metrics.real.shape == (1001, 6)
+    network.forward(to_unit_interval(images))
+    np.testing.assert_allclose(metrics.real, network.parametric_layers[-1].x, atol=1e-6)
 
 
 def test_real_digits_are_nearer_than_corrupted_ones_and_one_digit_again_and_again_is_far(

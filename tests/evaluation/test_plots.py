@@ -168,6 +168,14 @@ def test_feature_maps_say_how_many_of_them_are_shown(sample):
     ]
 
 
+def test_the_brightest_feature_of_a_layer_is_black_and_a_layer_of_zeros_is_white(sample):
+    maps = {"conv1": np.full((2, 28, 28), 3.0), "conv2": np.zeros((2, 14, 14))}
+    figure = plots.feature_maps(sample.test.images[0], maps)
+    _, first, _, zeros, _ = (ax.images[0].get_clim() for ax in figure.axes if ax.images)
+    assert first == (0, 3)
+    assert zeros == (0, 1)
+
+
 def test_corrupted_digits_stand_beside_the_clean_one(sample):
     clean = sample.test.images[::10]
     images = {("clean", 0): clean}
@@ -221,6 +229,50 @@ def test_robustness_draws_a_line_a_network_from_the_clean_accuracy_on():
         assert list(one.get_ydata()) == pytest.approx([90, 50, 25, 50 / 3, 12.5, 10])
         assert list(two.get_ydata()) == pytest.approx([80, 40, 40, 40, 40, 40])
     drawn(figure)
+
+
+def gan_history():
+    return [
+        {"epoch": epoch, "discriminator_loss": 0.5, "generator_loss": 0.9, "recognised": share}
+        for epoch, share in ((1, None), (2, 0.25), (3, 0.5))
+    ]
+
+
+def test_the_losses_of_a_gan_stand_beside_chance_and_the_confident_share_where_it_was_measured():
+    figure = plots.gan_losses(gan_history())
+    losses, shares = figure.axes
+    discriminator, generator, chance = losses.lines
+    assert list(discriminator.get_ydata()) == [0.5, 0.5, 0.5]
+    assert list(generator.get_ydata()) == [0.9, 0.9, 0.9]
+    assert set(chance.get_ydata()) == {np.log(2)}
+    assert losses.get_ylim() == pytest.approx((0, 0.99))  # all of both losses, and little more
+    (line,) = shares.lines
+    assert (list(line.get_xdata()), list(line.get_ydata())) == ([2, 3], [25, 50])
+    drawn(figure)
+    drawn(plots.gan_losses([]))
+
+
+def test_without_a_classifier_the_losses_of_a_gan_say_so():
+    figure = plots.gan_losses(gan_history()[:1])
+    assert "no classifier given" in texts(figure)
+    assert not figure.axes[1].lines
+
+
+def test_every_axis_says_what_it_measures_and_every_line_what_it_is():
+    scores = {("clean", 0): [0.9, 0.8]}
+    scores |= {(name, s): [0.5, 0.4] for name, c in CORRUPTIONS.items() for s in c.strengths}
+    gan_lines = ["discriminator", "generator", "no better than chance"]
+    for figure, lines, step in (
+        (plots.curves(history()), ["training", "validation"], 1),
+        (plots.gan_losses(gan_history()), gan_lines, 1),
+        (plots.robustness(scores, ["one", "two"]), ["one", "two"], 3),  # three share a y-axis
+    ):
+        assert [text.get_text() for text in figure.axes[0].get_legend().get_texts()] == lines
+        assert all(ax.get_title() and ax.get_xlabel() for ax in figure.axes)
+        assert all(ax.get_ylabel() for ax in figure.axes[::step])
+    (confusion,) = plots.confusion(np.eye(10)).axes
+    assert (confusion.get_xlabel(), confusion.get_ylabel()) == ("predicted digit", "true digit")
+    assert list(confusion.get_xticks()) == list(confusion.get_yticks()) == list(range(10))
 
 
 def trial(number, state, accuracy):

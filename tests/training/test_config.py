@@ -53,6 +53,13 @@ def test_nothing_said_leaves_everything_to_the_defaults_of_the_model():
     assert TrainConfig(model="cnn", lr=0.5).lr == 0.5
 
 
+def test_null_and_false_in_a_file_say_nothing_and_hide_nothing_behind_them(tmp_path):
+    file = tmp_path / "options.json"
+    file.write_text('{"lr": null, "augment": false, "epochs": 2, "hidden": 7}')
+    given = parse(TrainConfig, "test", "", ["--config", str(file)])
+    assert given == {"config": str(file), "epochs": 2, "hidden": [7]}
+
+
 def test_help_lists_the_kernels_and_the_defaults_of_each_model(capsys):
     with pytest.raises(SystemExit):
         parse(TrainConfig, "test", "", ["--help"])
