@@ -99,8 +99,8 @@ def finish(run):
         keys = ("recognised", "digits", "distance")  # in metrics.json
         scores = {name: dict(zip(keys, score, strict=True)) for name, score in found.items()}
     run.folder.write_metrics(run.dataset, run.history, **scores)
-    run.write_figures()
     if not run.config.dry_run:
+        run.write_figures()
         run.folder.print_files()
 
 

@@ -72,7 +72,7 @@ def finish(run):
     counts = confusion_matrix(p.argmax(axis=1), test.labels)  # (10,10)
     scores = {"test_accuracy": score, "test_loss": loss, "confusion_matrix": counts.tolist()}
     run.folder.write_metrics(run.dataset, run.history, **scores)
-    if not run.config.no_plots:
+    if not (run.config.no_plots or run.config.dry_run):
         run.write_figures(p, counts)
     held_out = " of the sample" if run.dataset.name == "sample" else ""
     print(f"test    accuracy {score:.2%}, loss {loss:.4f} on {len(test.labels):,} images{held_out}")

@@ -201,12 +201,20 @@ class TestARun:
             assert len(weights(out)) == 4 * (len(hidden) + 1)
 
     def test_that_is_dry_leaves_no_file(self, digits_folder, tmp_path):
-        shown = run_module("scratchnet.train", "--data-dir", digits_folder, "--dry-run")
-        assert shown.returncode == 0, shown.stderr
+        command = "import sys; from scratchnet import train; train.main(sys.argv[1:])"
+        command += "; print('imported', {'matplotlib', 'numba'} & set(sys.modules))"
+        shown = subprocess.run(
+            [sys.executable, "-c", command, "--data-dir", digits_folder, "--dry-run"],
+            capture_output=True,
+            text=True,
+            cwd=ROOT,
+            check=True,
+        )
         assert "Step [1/1]" in shown.stdout
         assert "test    accuracy" in shown.stdout
         (folder,) = re.findall(r"run     (\S+) \(a dry run", shown.stdout)
         assert not os.path.exists(folder)
+        assert "imported set()" in shown.stdout
 
     def test_on_the_sample_says_so_in_its_first_line_and_its_results(self, tmp_path):
         shown = run_module(
@@ -332,8 +340,8 @@ class TestAnInterruptedRun:
         monkeypatch.setattr(SGD, "step", step)
         (tmp_path / "mine").mkdir()  # what was there before stays
         for out in ("mine", "runs/new"):
+            words = ["--data-dir", str(digits_folder), "--out", str(tmp_path / out)]
             with pytest.raises(Stopped):
-                words = ["--data-dir", str(digits_folder), "--out", str(tmp_path / out)]
                 scratchnet.train.main(words)
         assert [path.name for path in tmp_path.iterdir()] == ["mine"]
         assert not (tmp_path / "mine" / "model.safetensors").exists()
