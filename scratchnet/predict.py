@@ -38,6 +38,8 @@ def main(argv=None):
         if Path(options.show).suffix.lower() != ".png":
             raise UsageError(f"--show {options.show}: a PNG is written; let the name end in .png")
         show = Path(options.show).resolve()
+        if not show.parent.is_dir():
+            raise UsageError(f"--show {options.show}: there is no folder {show.parent}")
         for path in (*options.images, options.model):
             if Path(path).resolve() == show:
                 raise UsageError(f"--show {options.show}: would replace the {path} to be read")

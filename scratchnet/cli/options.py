@@ -206,6 +206,7 @@ def in_words(default):
 def read_config(path, config_class):
     """Return the options in a JSON file such as {"lr": 0.05, "hidden": [512, 256]}.
 
+    Or those in the config.json of a run, with which the same run can be made again.
     Each is checked as on the command line; null and false stand for one that is not given.
     UsageError: no such file, no JSON object, a key that is no option, or a wrong value.
     """
@@ -217,16 +218,16 @@ def read_config(path, config_class):
         raise UsageError(f"--config: {path} {reason}") from error
     except (ValueError, RecursionError) as error:
         raise UsageError(f"--config: {path} is no JSON ({error}); {EXAMPLE}") from error
+    if isinstance(config, dict):
+        config = config.get("options", config)
     if not isinstance(config, dict):
-        found = f"a {type(config).__name__}" if config is not None else "null"
-        raise UsageError(f"--config: {path} holds {found} instead of an object; {EXAMPLE}")
+        raise UsageError(f"--config: {path} holds no JSON object of options; {EXAMPLE}")
     checks = {field.name: field.metadata["check"] for field in options_of(config_class)}
     del checks["config"]  # files do not nest
     given = {}
     for name, value in config.items():
         if name not in checks:
-            known = ", ".join(checks)
-            raise UsageError(f"--config: {path}: {name!r} is no option; there are {known}")
+            raise UsageError(f"--config: {path}: {name!r} is no option of this command, see --help")
         if value is None or value is False:
             continue
         check, arguments = checks[name]

@@ -42,9 +42,7 @@ def path_of(run):
     if not path.is_dir():
         return path
     if not (path / "model.safetensors").exists():
-        raise CheckpointError(
-            f"{path} holds no run, as there is no model.safetensors; name one that does"
-        )
+        raise CheckpointError(f"{path} holds no model.safetensors; name the folder of a run")
     return path / "model.safetensors"
 
 

@@ -238,6 +238,13 @@ class TestARun:
         assert options | file | {"epochs": 1, "val_size": 47} == options
         assert not (out / "figures").exists()
 
+    def test_is_made_again_from_the_config_json_that_it_left(
+        self, finished, digits_folder, tmp_path
+    ):
+        words = ["--config", str(finished[0] / "config.json"), "--out", str(tmp_path / "again")]
+        scratchnet.train.main([*words, "--no-plots"])
+        assert_same_weights(tmp_path / "again", finished[0])
+
     def test_names_its_folder_after_the_date(self, digits_folder, tmp_path):
         shown = subprocess.run(
             [
@@ -309,7 +316,7 @@ class TestAnInterruptedRun:
         after = "[2/3], Step [30/"
         assert interrupt(digits_folder, parts, signal.SIGTERM, after, *options)[0] == 143
         resumed = run_module(
-            *("scratchnet.train", "--resume", parts / "model.safetensors"),
+            *("scratchnet.train", "--resume", parts),
             *("--data-dir", digits_folder, "--no-plots"),
         )
         assert resumed.returncode == 0, resumed.stderr
@@ -378,9 +385,7 @@ class TestAnInterruptedRun:
         assert shown.returncode == 0, shown.stderr
 
     def test_refuses_to_go_on_with_other_data(self, finished):
-        shown = run_module(
-            "scratchnet.train", "--resume", finished[0] / "model.safetensors", "--dataset", "sample"
-        )
+        shown = run_module(*("scratchnet.train", "--resume", finished[0], "--dataset", "sample"))
         assert shown.returncode == 4
         assert "other data" in shown.stderr
 
