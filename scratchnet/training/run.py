@@ -134,12 +134,16 @@ class Run:
         model = self.folder.model
         try:
             yield
-        except StoppedBetweenBatches as stopped:
+        except Stopped as stopped:
+            if not model.exists():
+                raise
             command = ["python", "-m", self.COMMAND, "--resume", str(self.folder)]
             if self.config.data_dir:
                 command += ["--data-dir", self.config.data_dir]
-            name, batches = signal.Signals(stopped.signum).name, self.epoch_progress["batch"]
-            done = f"stopped by {name} with {self.epoch - 1} epochs and {batches} batches done"
+            done = f"stopped by {signal.Signals(stopped.signum).name}"
+            if isinstance(stopped, StoppedBetweenBatches):  # all of them are saved
+                batches = self.epoch_progress["batch"]
+                done += f" with {self.epoch - 1} epochs and {batches} batches done"
             raise Stopped(stopped.signum, f"{done}; go on with {shlex.join(command)}") from None
         except NumericError as error:
             left = f"{model} holds the last good epoch" if model.exists() else "no epoch was saved"

@@ -21,7 +21,7 @@ from scratchnet.data.corruptions import augmented
 from scratchnet.errors import Stopped
 from scratchnet.kernels import LADDER
 from scratchnet.training import checkpoint
-from scratchnet.training.classifier_run import load_network
+from scratchnet.training.classifier_run import ClassifierRun, load_network
 from tests.conftest import ROOT, run_module
 
 FIGURES = ("samples", "curves", "confusion", "mistakes", "weights")
@@ -352,6 +352,17 @@ class TestAnInterruptedRun:
                 scratchnet.train.main(words)
         assert [path.name for path in tmp_path.iterdir()] == ["mine"]
         assert not (tmp_path / "mine" / "model.safetensors").exists()
+
+    def test_that_is_stopped_while_its_figures_are_drawn_says_how_to_go_on(
+        self, digits_folder, tmp_path, monkeypatch
+    ):
+        def write_figures(*_):
+            raise Stopped(signal.SIGINT)
+
+        monkeypatch.setattr(ClassifierRun, "write_figures", write_figures)
+        words = ["--data-dir", str(digits_folder), "--out", str(tmp_path), "--epochs", "1"]
+        with pytest.raises(Stopped, match=f"SIGINT; go on with .* --resume {tmp_path}"):
+            scratchnet.train.main(words)
 
     def test_leaves_a_newer_checkpoint_beside_its_own_alone(
         self, finished, digits_folder, tmp_path
