@@ -47,6 +47,10 @@ def describe(error):
         return f"not enough memory: {error}"
     if isinstance(error, OSError) and error.filename:
         return f"{error.filename}: {error.strerror}"
+    try:
+        sys.stdout.flush()
+    except OSError as unwritten:
+        return f"standard output: {unwritten.strerror}"
     return error
 
 

@@ -42,7 +42,7 @@ def path_of(run):
     if not path.is_dir():
         return path
     if not (path / "model.safetensors").exists():
-        raise CheckpointError(f"{path} holds no run: there is no model.safetensors in it")
+        raise CheckpointError(f"{path} holds no model.safetensors; name the folder of a run")
     return path / "model.safetensors"
 
 
@@ -61,14 +61,20 @@ def load(path):
                 raise CheckpointError(f"{path} was not written by scratchnet")
             tensors = {name: file.get_tensor(name) for name in sorted(file.keys())}
     except FileNotFoundError as error:
-        raise CheckpointError(f"{path} does not exist") from error
+        raise CheckpointError(
+            f"{path} does not exist; name a run or its model.safetensors"
+        ) from error
     except OSError as error:
         raise CheckpointError(f"{path} cannot be read: {error.strerror or error}") from error
     except (safetensors.SafetensorError, TypeError) as error:  # TypeError: no dtype of NumPy
-        raise CheckpointError(f"{path} is no checkpoint, or damaged: {error}") from error
+        what = f"no safetensors file, or damaged ({error})"
+        raise CheckpointError(
+            f"{path} is {what}; name the checkpoint of a run, or train anew"
+        ) from error
     digest, text = text[:64], text[64:]
     if digest != _digest(tensors, text):
-        raise CheckpointError(f"{path} is damaged: its content does not match its SHA-256")
+        way_out = "take a copy of it, or train anew"
+        raise CheckpointError(f"{path} is damaged: it does not match its SHA-256; {way_out}")
     try:
         state = json.loads(text)
         written = state.pop("format")

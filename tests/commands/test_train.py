@@ -220,12 +220,20 @@ class TestARun:
             assert len(weights(out)) == 4 * (len(hidden) + 1)
 
     def test_that_is_dry_leaves_no_file(self, digits_folder, tmp_path):
-        shown = run_module("scratchnet.train", "--data-dir", digits_folder, "--dry-run")
-        assert shown.returncode == 0, shown.stderr
+        command = "import sys; from scratchnet import train; train.main(sys.argv[1:])"
+        command += "; print('imported', {'matplotlib', 'numba'} & set(sys.modules))"
+        shown = subprocess.run(
+            [sys.executable, "-c", command, "--data-dir", digits_folder, "--dry-run"],
+            capture_output=True,
+            text=True,
+            cwd=ROOT,
+            check=True,
+        )
         assert "Step [1/1]" in shown.stdout
         assert "test    accuracy" in shown.stdout
         (folder,) = re.findall(r"run     (\S+) \(a dry run", shown.stdout)
         assert not os.path.exists(folder)
+        assert "imported set()" in shown.stdout
 
     def test_on_the_sample_says_so_in_its_first_line_and_its_results(self, tmp_path):
         shown = run_module(
@@ -249,6 +257,13 @@ class TestARun:
         options = json.loads((out / "config.json").read_text())["options"]
         assert options | file | {"epochs": 1, "val_size": 47} == options
         assert not (out / "figures").exists()
+
+    def test_is_made_again_from_the_config_json_that_it_left(
+        self, finished, digits_folder, tmp_path
+    ):
+        words = ["--config", str(finished[0] / "config.json"), "--out", str(tmp_path / "again")]
+        scratchnet.train.main([*words, "--no-plots"])
+        assert_same_weights(tmp_path / "again", finished[0])
 
     def test_names_its_folder_after_the_date(self, digits_folder, tmp_path, monkeypatch):
         monkeypatch.chdir(tmp_path)
@@ -313,7 +328,7 @@ class TestAnInterruptedRun:
         after = "[2/3], Step [30/"
         assert interrupt(digits_folder, parts, signal.SIGTERM, after, *options)[0] == 143
         resumed = run_module(
-            *("scratchnet.train", "--resume", parts / "model.safetensors"),
+            *("scratchnet.train", "--resume", parts),
             *("--data-dir", digits_folder, "--no-plots"),
         )
         assert resumed.returncode == 0, resumed.stderr
@@ -344,11 +359,22 @@ class TestAnInterruptedRun:
         monkeypatch.setattr(SGD, "step", step)
         (tmp_path / "mine").mkdir()  # what was there before stays
         for out in ("mine", "runs/new"):
+            words = ["--data-dir", str(digits_folder), "--out", str(tmp_path / out)]
             with pytest.raises(Stopped):
-                words = ["--data-dir", str(digits_folder), "--out", str(tmp_path / out)]
                 scratchnet.train.main(words)
         assert [path.name for path in tmp_path.iterdir()] == ["mine"]
         assert not (tmp_path / "mine" / "model.safetensors").exists()
+
+    def test_that_is_stopped_while_its_figures_are_drawn_says_how_to_go_on(
+        self, digits_folder, tmp_path, monkeypatch
+    ):
+        def write_figures(*_):
+            raise Stopped(signal.SIGINT)
+
+        monkeypatch.setattr(ClassifierRun, "write_figures", write_figures)
+        words = ["--data-dir", str(digits_folder), "--out", str(tmp_path), "--epochs", "1"]
+        with pytest.raises(Stopped, match=f"SIGINT; go on with .* --resume {tmp_path}"):
+            scratchnet.train.main(words)
 
     def test_leaves_a_newer_checkpoint_beside_its_own_alone(
         self, finished, digits_folder, tmp_path
@@ -382,9 +408,7 @@ class TestAnInterruptedRun:
         assert shown.returncode == 0, shown.stderr
 
     def test_refuses_to_go_on_with_other_data(self, finished):
-        shown = run_module(
-            "scratchnet.train", "--resume", finished[0] / "model.safetensors", "--dataset", "sample"
-        )
+        shown = run_module(*("scratchnet.train", "--resume", finished[0], "--dataset", "sample"))
         assert shown.returncode == 4
         assert "other data" in shown.stderr
 

@@ -65,8 +65,8 @@ def test_help_lists_the_kernels_and_the_defaults_of_each_model(capsys):
         parse(TrainConfig, "test", "", ["--help"])
     shown = " ".join(capsys.readouterr().out.split())
     assert f"--matmul {{{','.join(kernels.LADDER)}}}" in shown
-    assert "learning rate (default: mlp 0.1; cnn 0.01)" in shown
-    assert "hidden widths (default: mlp 128 64; cnn 128)" in shown
+    assert "learning rate (default: 0.1 for mlp, 0.01 for cnn)" in shown
+    assert "widths of the hidden layers (default: 128 64 for mlp, 128 for cnn)" in shown
 
 
 def test_what_a_checkpoint_records_comes_back_through_json():
