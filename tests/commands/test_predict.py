@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 
 import numpy as np
 import pytest
@@ -218,7 +219,11 @@ class TestTheCommand:
         lines = shown.stdout.splitlines()
         assert lines[0].startswith(f"{digit_files[0]}: 3 (")
         assert lines[2].startswith(f"{digit_files[1]}: 8 (")
-        assert lines[1].count("%") == lines[3].count("%") == 10
+        for title, below, digit in ((lines[0], lines[1], 3), (lines[2], lines[3], 8)):
+            shares = dict(pair.split(":") for pair in re.split(r"%\s*", below.strip())[:-1])
+            assert list(shares) == [str(digit) for digit in range(10)]
+            assert max(shares, key=lambda name: float(shares[name])) == str(digit)
+            assert title.endswith(f": {digit} ({float(shares[str(digit)])}%)")
 
     def test_prints_json_for_other_programs(self, model, digit_files):
         shown = run_module("scratchnet.predict", *digit_files, "--model", model, "--json")

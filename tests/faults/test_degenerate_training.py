@@ -17,7 +17,7 @@ def test_a_learning_rate_of_a_million_is_5_and_names_the_step_and_the_loss(
     digits_folder, tmp_path, engine
 ):
     words = train(digits_folder, tmp_path, "--lr", 1e6, "--engine", engine)
-    shown = refused(5, ["try a lower --lr", "nothing saved"], *words, keeping=digits_folder)
+    shown = refused(5, ["try a lower --lr", "no epoch was saved"], *words, keeping=digits_folder)
     assert re.match(r"the loss is (nan|inf) at Epoch \[1/10\], step \d+;", shown.stderr)
 
 

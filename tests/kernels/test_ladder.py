@@ -172,6 +172,21 @@ def test_the_checker_finds_the_wrong_kernel(wrong, dtype):
         assert_product(wrong(A, B), A, B)
 
 
+@every_dtype
+def test_the_checker_allows_gamma_k_and_no_more(dtype):
+    k, u = 40, np.finfo(dtype).eps / 2
+    A, B = np.ones((3, k), dtype), np.ones((k, 5), dtype)  # |A| |B| is 40 everywhere
+    allowed = k * u / (1 - k * u) * k
+    ulps = int(allowed / np.spacing(dtype(k)))
+    assert ulps == 25
+    C = A @ B
+    C[1, 2] += ulps * np.spacing(dtype(k))
+    assert_product(C, A, B)
+    C[1, 2] += np.spacing(dtype(k))
+    with pytest.raises(AssertionError):
+        assert_product(C, A, B)
+
+
 @pytest.mark.parametrize("offset", [-1, "end"])
 def test_the_guard_finds_a_kernel_that_writes_beside_its_output(offset):
     from scratchnet.kernels import operands

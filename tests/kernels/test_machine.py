@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import scratchnet.kernels
-from scratchnet.kernels import get, threads
+from scratchnet.kernels import get, jit, threads
 from scratchnet.kernels.threads import set_threads
 from tests.kernels.kernel_checks import DTYPES, numbers
 
@@ -147,6 +147,16 @@ def test_a_second_process_compiles_nothing(compiled):
     assert len(first) == 1
     assert warnings_in(probe("one_product", XDG_CACHE_HOME=str(compiled))) == 0
     assert files() == first
+
+
+def test_another_processor_finds_nothing_that_was_compiled_for_this_one(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    triple, name, features = jit.processor()
+    folders = set()
+    for processor in ((triple, name, features), (triple, "x86-64", features), (triple, name, "")):
+        monkeypatch.setattr(jit, "processor", lambda processor=processor: processor)
+        folders.add(jit.cache_folder.__wrapped__())
+    assert len(folders) == 3
 
 
 @pytest.mark.parametrize("damage", ["cut short", "emptied", "one bit"])

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from scratchnet import kernels
 from scratchnet.nn.losses import binary_cross_entropy
-from scratchnet.nn.optim import Adam
+from scratchnet.nn.optim import Adam, adam_update
 from scratchnet.training.config import GANConfig
 from tests.torch_ref.lockstep_steps import FLOATS, assert_excused, backwards_sum, failures
 from torch_ref.lockstep import gan, report
@@ -96,16 +96,28 @@ WRONG_GANS = {
     ),
     "a step was lost": (lambda gan: vars(gan.generator_adam).update(step=lambda: None), "t"),
     "another Adam": (lambda gan: vars(gan.discriminator_adam).update(eps=1e-7), "W1"),
+    "decoupled weight decay": (
+        lambda gan: vars(gan.discriminator_adam).update(update=adamw_update),
+        "W1",
+    ),
 }
 
 
+def adamw_update(p, *moments_and_rates):
+    """AdamW's, with PyTorch's default weight decay of 0.01: 1e-4 of a weight in a step."""
+    p *= 1 - 0.01 * 0.01
+    adam_update(p, *moments_and_rates)
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
 @pytest.mark.parametrize("name", WRONG_GANS)
-def test_a_gan_that_does_otherwise_than_pytorchs_fails(name):
+def test_a_gan_that_does_otherwise_than_pytorchs_fails(name, dtype):
     spoil, first_wrong = WRONG_GANS[name]
-    other, rng = small_gan("float64").ours, np.random.default_rng(0)
+    other, rng = small_gan(dtype).ours, np.random.default_rng(0)
     spoil(other)
     pair = gan.GANLockstep(other, binary_cross_entropy)
     real, noise = rng.uniform(-1, 1, (5, 784)), rng.standard_normal((2, 5, GANConfig().noise))
+    real, noise = real.astype(dtype), noise.astype(dtype)
 
     discriminator, generator = pair.step(real, noise, torch.from_numpy(real))
     wrong = failures(discriminator) + failures(generator)

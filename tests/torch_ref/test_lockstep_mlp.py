@@ -50,6 +50,25 @@ def test_every_tensor_is_pytorchs_with_momentum_and_weight_decay(digits, picture
     assert len(summary.worst) == 3 + 8 + 2 + 18  # and the velocities
 
 
+@pytest.mark.parametrize("weight_decay", [1e-3, 1e-4, 1e-5])
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_a_weight_decay_that_pytorch_does_not_have_fails_in_the_first_step(
+    digits, pictures, dtype, momentum, weight_decay
+):
+    mlp = scratchnet.MLP((784, 128, 64, 10), rng=np.random.default_rng(0), dtype=dtype)
+    pair = Lockstep(mlp, scratchnet.SGD(mlp, 0.1, momentum))
+    pair.optimiser.weight_decay = weight_decay
+    batch = next(data.batches(pictures, 32, seed=0, epoch=1, dtype=getattr(torch, dtype)))
+
+    step = pair.step(tuple(side.numpy() for side in batch), batch)
+
+    # a decay of at least 8 eps, and the strict criterion alone would not have noticed the least
+    assert failures(step)[0].startswith("vW1 " if momentum else "W1 ")
+    by_name = {c.name: c for c in step.comparisons}
+    assert dtype == "float64" or weight_decay == 1e-3 or by_name["W1"].strict < 1
+
+
 @pytest.mark.parametrize("dtype", FLOATS)
 @pytest.mark.parametrize("rung", kernels.LADDER)
 def test_every_tensor_is_pytorchs_with_every_kernel_of_the_ladder(digits, pictures, dtype, rung):

@@ -10,6 +10,7 @@ every step is compared by itself. Its twin gets the initial weights only and tra
 there: how far it drifts off shows what differences of rounding add up to.
 """
 
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from itertools import count
@@ -21,7 +22,7 @@ from torch.nn import functional as F
 
 from scratchnet.checking.comparison import compare_step
 from scratchnet.checking.layer_bounds import LOSSES, layer_names, step_bounds
-from scratchnet.checking.trace import short, state, trace_scratchnet, watch
+from scratchnet.checking.trace import short, state, trace_scratchnet, watch, watched
 from scratchnet.data.batches import batches, to_unit_interval
 from scratchnet.nn.losses import softmax_cross_entropy
 from scratchnet.training.epoch import train_epoch
@@ -128,18 +129,37 @@ class Lockstep:
             take_ours: a function of no arguments that takes ours and returns the trace.
             their_batch: (x, labels) for PyTorch.
         """
-        self.steps += 1
+        before = self.synchronise()
+        return self.compare(before, take_ours(), their_batch)
+
+    @contextmanager
+    def watched(self, batch):
+        """Watch the step that layers take on a batch; the trace then holds all but the loss."""
+        _, labels = batch
+        with watched(self.network, self.optimiser) as trace:
+            yield trace
+        trace["labels"] = labels.copy()
+
+    def synchronise(self):
+        """Give PyTorch our parameters and the state of our optimiser; return copies of them."""
         model.copy_weights(self.network, self.model)
         self.adapter.copy_state(self.their_optimiser, self.model)
-        before = state(self.network, self.optimiser)
-        ours = take_ours()
+        return state(self.network, self.optimiser)
+
+    def compare(self, before, ours, their_batch):
+        """Take PyTorch's step, beside ours that has been taken from `before`; return the Step."""
+        self.steps += 1
         theirs, flipped = self._trace(self.model, self.their_optimiser, their_batch, ours)
         twin = self.twin and self._trace(*self.twin, their_batch)[0]
-        loss_bounds = LOSSES[self.loss_name]
-        bounds = step_bounds(self.network, loss_bounds, self._updated_bounds, before, ours, theirs)
-        comparisons = compare_step(bounds, ours, theirs)
+        bounds = self.bounds(before, ours, theirs)
+        comparisons = compare_step(bounds, ours, theirs, before)
         flips = self._flips(flipped, bounds, ours, theirs)
         return Step(self, self.steps, before, ours, theirs, comparisons, flips, twin)
+
+    def bounds(self, before, ours, theirs):
+        """Return the error bound of every tensor that is compared, as `step_bounds`."""
+        loss_bounds = LOSSES[self.loss_name]
+        return step_bounds(self.network, loss_bounds, self._updated_bounds, before, ours, theirs)
 
     def _theirs(self):
         network = model.to_torch(self.network)
