@@ -97,10 +97,19 @@ def run_module(module, *options, **own_process):
     return subprocess.CompletedProcess(words, code, *shown)
 
 
-@pytest.fixture(scope="session", autouse=True)
-def one_thread():
-    """As in the commands: where PyTorch's threads and NumPy's take turns, they spin and wait."""
-    with threadpoolctl.threadpool_limits(1):
+@pytest.fixture(scope="session")
+def thread_pools():
+    """Those of BLAS and OpenMP; to look for them takes a millisecond."""
+    return threadpoolctl.ThreadpoolController()
+
+
+@pytest.fixture(autouse=True)
+def one_thread(thread_pools):
+    """As in the commands: where PyTorch's threads and NumPy's take turns, they spin and wait.
+
+    For each test anew, since Numba sets their number for all when it starts its own.
+    """
+    with thread_pools.limit(limits=1):
         yield
 
 

@@ -99,6 +99,7 @@ def test_a_signal_that_is_ignored_from_the_start_stays_so(digits_folder, tmp_pat
         step(self)
 
     monkeypatch.setattr(SGD, "step", step_amid_signals)
+    monkeypatch.setattr(signals, "in_command", True)  # as `entry.run` sets it; undone at the end
     handlers = {signum: signal.getsignal(signum) for signum in signals.SIGNALS}
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
@@ -106,7 +107,6 @@ def test_a_signal_that_is_ignored_from_the_start_stays_so(digits_folder, tmp_pat
         entry.run(lambda: scratchnet.train.main([str(word) for word in options]))
         assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
     finally:
-        monkeypatch.setattr(signals, "in_command", False)
         for signum, handler in handlers.items():
             signal.signal(signum, handler)
     assert (tmp_path / "metrics.json").exists()
