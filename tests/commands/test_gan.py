@@ -133,6 +133,13 @@ class TestARun:
         self, digits_folder, options, classifier_run, tmp_path, monkeypatch
     ):
         monkeypatch.setattr(gan_metrics, "CONFIDENT", 0.5)  # of so few epochs it is of little more
+        evaluated, confident_share = [], gan_metrics.GANMetrics.confident_share
+
+        def watched(self, images):
+            evaluated.append(images)
+            return confident_share(self, images)
+
+        monkeypatch.setattr(gan_metrics.GANMetrics, "confident_share", watched)
         words = ("--data-dir", digits_folder, "--out", tmp_path, *options, "--epochs", 1)
         scratchnet.gan.main([str(word) for word in words])
         tensors, _ = checkpoint.load(tmp_path / MODEL)
@@ -142,16 +149,17 @@ class TestARun:
         found = data.load("auto", digits_folder)
         metrics = gan_metrics.GANMetrics(load_network(classifier_run), found.test.images)
 
-        def score(n, batch):
+        def generated(n, batch):
             noise = draw_noise((n, 8), seed=0, epoch=0, batch=batch)  # (n,8)
             pixels = np.rint((generator.forward(noise) + 1) * 127.5)  # (n,784)
-            return metrics(pixels.astype(np.uint8).reshape(n, 28, 28))
+            return pixels.astype(np.uint8).reshape(n, 28, 28)
 
-        row = rows_of(tmp_path / "history.csv")[-1]
-        assert 0 < float(row["recognised"]) == score(1000, batch=2).confident
+        (row,) = rows_of(tmp_path / "history.csv")
+        np.testing.assert_array_equal(evaluated, [generated(1000, batch=2)])
+        assert 0 < float(row["recognised"]) == metrics(evaluated[0]).confident
         scores = json.loads((tmp_path / "metrics.json").read_text())
         for name, expected in (
-            ("generated", score(572, batch=3)),
+            ("generated", metrics(generated(572, batch=3))),
             ("training_images", metrics(found.train.images)),
         ):
             assert scores[name]["recognised"] == expected.confident

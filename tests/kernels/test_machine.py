@@ -35,6 +35,7 @@ def probe(*steps, root=ROOT, preexec_fn=None, **variables):
         text=True,
         check=False,
         preexec_fn=preexec_fn,
+        timeout=300,  # a pool that does not survive a fork waits for ever
     )
     assert run.returncode == 0, run.stderr
     return run.stdout + run.stderr

@@ -7,7 +7,16 @@ import math
 import pytest
 
 from scratchnet import kernels
-from scratchnet.cli.options import FIXED, choice, parse, real_number, several, switch, whole_number
+from scratchnet.cli.options import (
+    DEFAULT,
+    FIXED,
+    choice,
+    parse,
+    real_number,
+    several,
+    switch,
+    whole_number,
+)
 from scratchnet.errors import CheckpointError, UsageError
 from scratchnet.training.config import (
     GANConfig,
@@ -129,6 +138,21 @@ def test_a_resumed_run_may_be_told_otherwise_but_not_what_decides_its_weights():
                 resumed(**{field.name: value})
         else:
             assert getattr(resumed(**{field.name: value}), field.name) == value
+
+
+@pytest.mark.parametrize(
+    ("config_class", "free"),
+    [
+        (TrainConfig, {"threads", "epochs", "engine", "matmul"}),
+        (GANConfig, {"threads", "epochs", "judge", "matmul"}),
+    ],
+)
+def test_all_that_decides_the_weights_is_recorded_and_fixed(config_class, free):
+    places = {"dataset", "data_dir", "out", "resume", "config"}  # the data are known by their sums
+    shown = {"log_interval", "dry_run", "no_plots"}
+    fixed = {f.name for f in dataclasses.fields(config_class)} - places - shown - free
+    recorded = {f.name: f.metadata["on_resume"] for f in recorded_fields(config_class)}
+    assert recorded == dict.fromkeys(fixed, FIXED) | dict.fromkeys(free, DEFAULT)
 
 
 def test_options_that_do_not_go_together_are_usage_errors():
