@@ -107,6 +107,22 @@ def test_both_pipelines_shuffle_alike(both_samples, batch_size):
     assert seen == (100 if batch_size == 1 else 4000)
 
 
+@pytest.mark.parametrize(("n_images", "batch_size", "last"), [(70, 32, 6), (65, 64, 1), (5, 9, 5)])
+def test_the_smaller_last_batch_is_dropped_in_neither_pipeline(sample, n_images, batch_size, last):
+    images, labels = (part[:n_images] for part in sample.train)
+    recipe = {"batch_size": batch_size, "seed": 0, "epoch": 1}
+
+    ours = list(scratchnet.data.batches(scratchnet.data.to_unit_interval(images), labels, **recipe))
+    theirs = list(data.batches(data.pictures(images, labels), **recipe))
+
+    for batches in (ours, theirs):
+        sizes = [len(batch_labels) for _, batch_labels in batches]
+        assert sizes == [batch_size] * (n_images // batch_size) + [last]
+        seen = np.concatenate([np.asarray(batch_labels) for _, batch_labels in batches])
+        np.testing.assert_array_equal(np.sort(seen), np.sort(labels))
+    np.testing.assert_array_equal(ours[-1][0], theirs[-1][0].numpy())
+
+
 def python(code, *, path=None):
     """Run code in a Python of its own."""
     prepend = f"import sys; sys.path.insert(0, {str(path)!r})\n" if path else ""

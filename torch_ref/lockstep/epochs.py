@@ -1,4 +1,4 @@
-"""Epochs of a training command in lockstep, in its own loop, by either engine.
+"""Epochs of a training command in lockstep, in its own loop.
 
     train_one_epoch(epoch, progress)              the engine, from `scratchnet.training.epoch`
         for batch in progress.watch(batches):     before: PyTorch is given our state
@@ -14,6 +14,7 @@ import torch
 from torch.optim.lr_scheduler import LambdaLR
 
 from scratchnet.data import corruptions
+from scratchnet.data.batches import draw_noise
 from torch_ref import data, model
 
 
@@ -54,6 +55,32 @@ class WatchedProgress:
         self.recorded.append(row)
 
 
+class WatchedGANProgress:
+    """The same for an epoch of a GAN: its steps are watched one by one, as `lockstep.gan` tells."""
+
+    batch = 0
+
+    def __init__(self, pair, their_batches, see):
+        """Args: a GANLockstep; PyTorch's images (B, 784) in [-1, 1] and noise (2, B, Z); `see`."""
+        self.pair, self.their_batches, self.see = pair, their_batches, see
+
+    def watch(self, pieces):
+        """Yield the batches of the loop, as `Progress.watch`."""
+        for piece, their_batch in zip_longest(pieces, self.their_batches):
+            if piece is None or their_batch is None:
+                self.see(None)
+                return
+            their_real, noise = their_batch
+            watched, steps = self.pair.watched(noise, their_real)
+            vars(self.pair.ours).update(vars(watched))  # in place of the methods
+            yield piece
+            for step in steps:
+                self.see(step)
+
+    def record(self, *row):
+        """The losses are among what is watched."""
+
+
 def begin(kind, network, optimiser, loss_function, config):
     """Return a Lockstep of that kind, whose PyTorch side is built from the options of the command.
 
@@ -86,3 +113,24 @@ def walk(pair, train_one_epoch, split, config, see):
         batches = data.batches(pictures, config.batch_size, epoch=epoch, **order)
         train_one_epoch(epoch, WatchedProgress(pair, batches, see))
         schedule.step()
+
+
+def walk_gan(pair, train_one_epoch, images, config, see):
+    """Let both GANs train for the epochs of the command.
+
+    Args:
+        pair: a GANLockstep, of float32.
+        train_one_epoch, config, see: as for `walk`, of `scratchnet.gan`.
+        images: uint8 (N, 28, 28).
+    """
+    pictures = data.pictures(images, np.arange(len(images)))
+
+    def batches(epoch):
+        order = {"seed": config.seed, "epoch": epoch}
+        reals = data.batches(pictures, config.batch_size, **order)
+        for batch, (real, _) in enumerate(reals, start=1):
+            shape = 2, len(real), config.noise
+            yield 2 * real - 1, draw_noise(shape, batch=batch, **order)
+
+    for epoch in range(1, config.epochs + 1):
+        train_one_epoch(epoch, WatchedGANProgress(pair, batches(epoch), see))

@@ -94,21 +94,29 @@ class Lockstep:
     """
 
     def __init__(
-        self, network, optimiser, loss_function=softmax_cross_entropy, *, theirs=None, title=""
+        self,
+        network,
+        optimiser,
+        loss_function=softmax_cross_entropy,
+        *,
+        theirs=None,
+        twin=None,
+        title="",
     ):
         """Build PyTorch's side and a twin.
 
         Args:
             network, optimiser, loss_function: scratchnet's; the optimiser may update only the first
                 layers of the network.
-            theirs: PyTorch's (network, optimiser), if there are any; then there is no twin.
+            theirs: PyTorch's (network, optimiser), if there are any.
+            twin: the same of the twin; without it there is none beside `theirs`.
             title: what the reports call it, if there is more than one.
         """
         self.network, self.optimiser, self.loss_function = network, optimiser, loss_function
         self.loss_name = loss_function.__name__
         self.adapter = optim.adapter(optimiser)
         self.model, self.their_optimiser = theirs or self._theirs()
-        self.twin = None if theirs else self._theirs()
+        self.twin = twin if theirs else self._theirs()
         each = optim.updated(self.their_optimiser, self.model)
         self.updated = list(short((name, tensor) for name, tensor, _ in each))
         self.title = title
@@ -122,15 +130,16 @@ class Lockstep:
         setting = self.network, self.optimiser, self.loss_function
         return self.watch(partial(trace_scratchnet, *setting, *our_batch), their_batch)
 
-    def watch(self, take_ours, their_batch):
+    def watch(self, take_ours, their_batch, twins_batch=None):
         """Take one step with each network; return the Step.
 
         Args:
             take_ours: a function of no arguments that takes ours and returns the trace.
             their_batch: (x, labels) for PyTorch.
+            twins_batch: the same for the twin, if that has another.
         """
         before = self.synchronise()
-        return self.compare(before, take_ours(), their_batch)
+        return self.compare(before, take_ours(), their_batch, twins_batch)
 
     @contextmanager
     def watched(self, batch):
@@ -146,11 +155,11 @@ class Lockstep:
         self.adapter.copy_state(self.their_optimiser, self.model)
         return state(self.network, self.optimiser)
 
-    def compare(self, before, ours, their_batch):
+    def compare(self, before, ours, their_batch, twins_batch=None):
         """Take PyTorch's step, beside ours that has been taken from `before`; return the Step."""
         self.steps += 1
         theirs, flipped = self._trace(self.model, self.their_optimiser, their_batch, ours)
-        twin = self.twin and self._trace(*self.twin, their_batch)[0]
+        twin = self.twin and self._trace(*self.twin, twins_batch or their_batch)[0]
         bounds = self.bounds(before, ours, theirs)
         comparisons = compare_step(bounds, ours, theirs, before)
         flips = self._flips(flipped, bounds, ours, theirs)

@@ -33,15 +33,21 @@ def trace_torch(model, optimiser, x, labels, sides=None, criterion=F.cross_entro
     def keep(name):
         def hook(module, inputs, output):
             (t,) = inputs
-            if isinstance(module, nn.ReLU | nn.LeakyReLU) and sides is not None:
-                on = torch.from_numpy(sides[f"z{name[1:]}"] > 0)  # the shape of t
+            kept = "a" if isinstance(module, nn.MaxPool2d) else "z"  # what may lie on another side
+            side = sides.get(f"{kept}{name[1:]}") if sides else None
+            if side is None or side.shape != t.shape:  # then the batch is another one, and told
+                output.retain_grad()
+                outputs[name] = output
+                return output
+            if isinstance(module, nn.ReLU | nn.LeakyReLU):
+                on = torch.from_numpy(side > 0)  # the shape of t
                 flipped = (t > 0) != on
                 if flipped.any():
                     flips[f"z{name[1:]}"] = flipped.nonzero().numpy()
                     slope = getattr(module, "negative_slope", 0)
                     output = torch.where(flipped, torch.where(on, t, slope * t), output)
-            if isinstance(module, nn.MaxPool2d) and sides is not None:
-                theirs = torch.from_numpy(argmax(module, sides[f"a{name[1:]}"]))  # (B,C,H',W')
+            if isinstance(module, nn.MaxPool2d):
+                theirs = torch.from_numpy(argmax(module, side))  # (B,C,H',W')
                 flipped = torch.from_numpy(argmax(module, t.detach().numpy())) != theirs
                 if flipped.any():
                     flips[f"a{name[1:]}"] = flipped.nonzero().numpy()
