@@ -125,3 +125,16 @@ def test_an_error_bound_is_not_computed_while_the_strict_criterion_holds():
         raise AssertionError
 
     assert comparison.compare("dW", g * (1 + 2e-16), g, never).ok
+
+
+def test_after_a_wrong_tensor_no_error_bound_excuses_what_follows():
+    theirs = {"z": np.ones(2), "dW": np.array([1e-9, 1e-9])}
+    right, wrong = (
+        theirs | {"dW": theirs["dW"] + 1e-12, "z": z} for z in (np.ones(2), np.zeros(2))
+    )
+    bounds = {"z": no_excuse, "dW": lambda: np.full(2, 2e-12)}
+
+    z, dW = comparison.compare_step(bounds, right, theirs)
+    assert (z.result, dW.result) == ("ok, same bits", "ok, cancels")
+    z, dW = comparison.compare_step(bounds, wrong, theirs)
+    assert (z.result, dW.result) == ("FAIL", "FAIL")
