@@ -147,6 +147,21 @@ def test_an_image_of_mnist_comes_out_bit_for_bit_as_it_went_in(sample):
         assert (digit_image.prepare(Image.fromarray(image)) == image).all()
 
 
+def test_the_border_of_a_picture_is_all_of_its_four_sides():
+    pixels = np.arange(12).reshape(3, 4)
+    sides = [0, 1, 2, 3, 8, 9, 10, 11, 0, 4, 8, 3, 7, 11]
+    assert sorted(digit_image._border(pixels)) == sorted(sides)
+
+
+@pytest.mark.parametrize("mode", ["LA", "RGBA"])
+@pytest.mark.parametrize("ink", [0, 255], ids=["black", "white"])
+def test_ink_that_fades_into_transparent_paper_is_prepared_as_on_paper(sample, mode, ink):
+    digit = sample.test.images[150]
+    image = Image.new("LA", (28, 28), (ink, 0))
+    image.putalpha(Image.fromarray(digit))
+    assert (digit_image.prepare(image.convert(mode)) == digit).all()
+
+
 @given(
     hnp.arrays(np.uint8, hnp.array_shapes(min_dims=2, max_dims=2, max_side=60)),
     st.sampled_from(["L", "RGB", "RGBA", "LA", "1", "P", "I;16"]),

@@ -25,7 +25,9 @@ from scratchnet.training.study import DONE, Worker, open_study
 from tests.conftest import ROOT, rows_of, run_module
 from tests.faults.catalogue import assert_one_line
 
-FAIL, RUNNING = optuna.trial.TrialState.FAIL, optuna.trial.TrialState.RUNNING
+COMPLETE, FAIL, RUNNING = (
+    optuna.trial.TrialState[name] for name in ("COMPLETE", "FAIL", "RUNNING")
+)
 STORAGES = pytest.mark.parametrize("storage", ["study.journal", "sqlite:///{}/study.db"])
 SMALL = ("--trials", 6, "--epochs", 4, "--jobs", 1)
 
@@ -149,6 +151,18 @@ class TestWorkersOfOneStudy:
         second = two.study.ask()
         assert not one.is_surplus(first)
         assert two.is_surplus(second)
+
+    def test_do_not_queue_again_what_was_one_too_many(self, storage, tmp_path, monkeypatch):
+        one, two = (self.worker(storage, tmp_path, 1) for _ in range(2))
+        ask = two.study.ask
+
+        def ask_too_late():
+            assert len(list(one.work(self.objective))) == 1
+            return ask()
+
+        monkeypatch.setattr(two.study, "ask", ask_too_late)
+        assert list(two.work(self.objective)) == []
+        assert [trial.state for trial in one.study.trials] == [COMPLETE, FAIL]
 
     def test_take_over_the_trial_of_one_that_died(self, storage, tmp_path):
         dead, heir = (self.worker(storage, tmp_path, 2, heartbeat_timeout=0.3) for _ in range(2))

@@ -5,6 +5,7 @@ import hashlib
 import struct
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -154,3 +155,14 @@ def test_another_error_of_the_import_is_not_swallowed(tmp_path):
 
     assert result.returncode == 1
     assert "RuntimeError: out of order" in result.stderr
+
+
+def test_torchvision_reads_the_files_themselves_and_not_what_we_made_of_them(digits_folder):
+    found = scratchnet.data.load("auto", digits_folder)
+    blank = replace(found, train=found.train._make(0 * part for part in found.train))
+
+    with data.torchvision_folder(blank) as root:
+        read = data.datasets.MNIST(root, train=True)
+
+    assert (read.data.numpy() == found.train.images).all()
+    assert (read.targets.numpy() == found.train.labels).all()

@@ -4,6 +4,7 @@ import pytest
 
 from scratchnet import kernels
 from scratchnet.errors import NumericError, UsageError
+from scratchnet.kernels.adam import adam_update
 from torch_ref.lockstep import __main__ as lockstep
 
 
@@ -53,6 +54,19 @@ def test_a_kernel_that_is_named_takes_the_place_of_the_default():
     for model, default in (("mlp", "numpy"), ("cnn", "simd"), ("gan", "simd")):
         assert lockstep.parse(["--model", model]).matmul == default
         assert lockstep.parse(["--model", model, "--matmul", "tiled"]).matmul == "tiled"
+
+
+def test_the_adam_of_the_gan_is_the_compiled_one_that_trains_it(digits_folder, capsys, monkeypatch):
+    def one_percent_more(p, g, m, v, step_size, *rest):
+        adam_update(p, g, m, v, step_size * 1.01, *rest)
+
+    monkeypatch.setattr("torch_ref.lockstep.gan.adam_update", one_percent_more)
+    options = "--model gan --steps 1 --hidden 8 --batch-size 5 --data-dir"
+
+    with pytest.raises(SystemExit):
+        lockstep.main([*options.split(), str(digits_folder)])
+
+    assert "the first W1 in step 1" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("option", ["--momentum 0.5", "--weight-decay 0.1", "--free-run"])

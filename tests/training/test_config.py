@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+import re
 
 import pytest
 
@@ -76,6 +77,21 @@ def test_help_lists_the_kernels_and_the_defaults_of_each_model(capsys):
     assert f"--matmul {{{','.join(kernels.LADDER)}}}" in shown
     assert "learning rate (default: 0.1 for mlp, 0.01 for cnn)" in shown
     assert "widths of the hidden layers (default: 128 64 for mlp, 128 for cnn)" in shown
+
+
+@pytest.mark.parametrize("config_class", [TrainConfig, GANConfig, TuneConfig, RobustnessConfig])
+def test_help_names_no_default_of_an_option_that_has_none(config_class, capsys):
+    with pytest.raises(SystemExit):
+        parse(config_class, "test", "", ["--help"])
+    shown = capsys.readouterr().out
+    assert "(default: " in shown
+    assert not re.search(r"\(default: (None|False|<|\))", shown)
+
+
+def test_a_shortened_option_is_none(capsys):
+    with pytest.raises(SystemExit):
+        parse(TrainConfig, "test", "", ["--epoch", "3"])
+    assert capsys.readouterr().err == "test: unrecognized arguments: --epoch 3 (see --help)\n"
 
 
 def test_what_a_checkpoint_records_comes_back_through_json():
