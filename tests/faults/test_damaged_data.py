@@ -162,7 +162,7 @@ def test_the_second_mirror_is_taken_when_the_first_fails(mirrored, answer):
 def test_mirrors_that_all_fail_are_3_and_named_with_the_folder_to_use(mirrored, answer, reason):
     mirrored.server.answers = [answer] * 9
     shown = mirrored.run(*MNIST)
-    assert_one_line(shown, 3, [f"({reason}) or 127.0.0.1", f"({reason});", str(mirrored.cache)])
+    assert_one_line(shown, 3, [f"{reason}) or 127.0.0.1", f"{reason});", str(mirrored.cache)])
     assert mirrored.names() == []
 
 
