@@ -72,6 +72,22 @@ def test_any_gan_takes_steps_like_pytorchs_with_extreme_logits_and_saturated_lay
             assert not failures(step)
 
 
+@pytest.mark.parametrize("side", ["generator", "discriminator"])
+def test_a_gan_that_drifts_off_fails_though_each_step_is_pytorchs(digits, pictures, side):
+    pair, summary = small_gan("float64"), report.Summary(side)
+    with torch.no_grad():
+        getattr(pair.twin, side)[0].bias += 1e-11
+
+    for taken in islice(gan.walk(pair, digits, pictures, 8, seed=0, dtype="float64"), 4):
+        assert taken.ok
+        if taken.lockstep.title == side:
+            summary.add(taken)
+
+    assert not summary.ok
+    assert summary.drift[0] >= 1e-11
+    assert "(limit 1e-12)" in str(summary)
+
+
 def leaky_edge(dtype, matmul=np.matmul):
     """Take a step of a discriminator whose first pre-activations are 0 up to rounding."""
     pair, rng = small_gan(dtype, (300,), matmul=matmul), np.random.default_rng(0)

@@ -8,9 +8,8 @@ from torch_ref.lockstep import extended_precision
 
 DRIFT_LIMIT = 1e-12  # of any float64 parameter from the twin's,
 DRIFT_STEPS = 1875  # for an epoch of MNIST; for ever, no two roundings stay together
-GAN_DRIFT_STEPS = (
-    200  # Adam divides by √v̂: where a gradient has cancelled, rounding is a whole step
-)
+# Adam divides by √v̂: a gradient that has cancelled is rounding alone, and moves as far as another.
+GAN_DRIFT_STEPS = 200
 FLIPS_SHOWN = 20
 
 
@@ -70,9 +69,7 @@ class Summary:
 
     def __init__(self, title=""):
         self.title = title
-        self.drift_steps = (
-            GAN_DRIFT_STEPS if title else DRIFT_STEPS
-        )  # in which the drift is limited
+        self.drift_steps = GAN_DRIFT_STEPS if title else DRIFT_STEPS
         self.worst = {}  # name: (Comparison, number of its step)
         self.failed = []  # (number of the step, name)
         self.cancelled = []  # the same, for tensors that passed by their error bound
