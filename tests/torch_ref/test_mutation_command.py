@@ -54,6 +54,14 @@ def test_a_bug_that_is_not_detected_ends_the_command_with_1(measure):
     assert stop.value.code == 1
 
 
+def test_another_data_set_than_mnist_and_its_sample_is_refused(capsys):
+    with pytest.raises(SystemExit) as stop:
+        mutation.main(["--dataset", "cifar"])
+
+    assert stop.value.code == 2
+    assert "--dataset: invalid choice: 'cifar'" in capsys.readouterr().err
+
+
 def test_the_losses_of_a_gan_are_the_means_of_its_last_epoch(sample, monkeypatch):
     epochs = []
 
