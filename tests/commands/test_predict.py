@@ -154,12 +154,13 @@ def test_the_border_of_a_picture_is_all_of_its_four_sides():
 
 
 @pytest.mark.parametrize("mode", ["LA", "RGBA"])
-@pytest.mark.parametrize("ink", [0, 255], ids=["black", "white"])
+@pytest.mark.parametrize("ink", [0, 100, 255], ids=["black", "grey", "white"])
 def test_ink_that_fades_into_transparent_paper_is_prepared_as_on_paper(sample, mode, ink):
     digit = sample.test.images[150]
     image = Image.new("LA", (28, 28), (ink, 0))
     image.putalpha(Image.fromarray(digit))
-    assert (digit_image.prepare(image.convert(mode)) == digit).all()
+    off = digit_image.prepare(image.convert(mode)).astype(int) - digit
+    assert np.abs(off).max() <= (ink == 100)  # that is scaled to white, and rounded twice
 
 
 @given(

@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import os
+import platform
 import re
 import signal
 import subprocess
@@ -163,6 +165,27 @@ class TestWorkersOfOneStudy:
         monkeypatch.setattr(two.study, "ask", ask_too_late)
         assert list(two.work(self.objective)) == []
         assert [trial.state for trial in one.study.trials] == [COMPLETE, FAIL]
+
+    def test_write_down_whose_a_trial_is(self, storage, tmp_path):
+        (done,) = self.worker(storage, tmp_path, 1).work(self.objective)
+        assert done.user_attrs == {"process": f"{platform.node()}:{os.getpid()}"}
+
+    def test_draw_what_their_seed_says(self, storage, tmp_path):
+        drawn = []
+        for name, seed in (("one", 0), ("two", 0), ("three", 1)):
+            folder = tmp_path / name
+            folder.mkdir()
+            worker = dataclasses.replace(self.worker(storage, folder, 3), seed=seed)
+            drawn.append([trial.value for trial in worker.work(self.objective)])
+        assert drawn[0] == drawn[1]
+        assert not set(drawn[0]) & set(drawn[2])
+
+    def test_leave_one_alone_that_had_reported_before_they_looked(self, storage, tmp_path):
+        busy, other = (self.worker(storage, tmp_path, 1) for _ in range(2))
+        next(busy.claims()).report(0.1, 1)
+        for _ in range(2):
+            other.give_up_the_dead()
+        assert [t.state for t in other.study.trials] == [RUNNING]
 
     def test_take_over_the_trial_of_one_that_died(self, storage, tmp_path):
         dead, heir = (self.worker(storage, tmp_path, 2, heartbeat_timeout=0.3) for _ in range(2))

@@ -10,23 +10,25 @@ import scratchnet
 from scratchnet.checking.comparison import compare
 from tests.torch_ref.lockstep_steps import one_step
 from torch_ref.lockstep import report
+from torch_ref.lockstep.extended_precision import is_finer
 from torch_ref.lockstep.step import Flip
 
 
 def step(number, *, W1=1.0, bound=0.0, z1=(1.0, -1.0), twin=(1.0, -1.0), drift=0.0, flips=()):
-    """A Step of a network of one unit and two images, in which PyTorch's W1 is 1.
+    """A Step of a network of one unit a layer and two images, in which PyTorch's W1 is 1.
 
     Args:
         W1, z1: ours.
         bound: how far W1 may be off.
-        twin: its z1.
+        twin: its z1 and z2.
         drift: of its W1, from ours.
     """
     ours = {"x": np.ones((2, 1)), "z1": np.array([z1]).T, "W1": np.array([[W1]])}  # (2,1), (1,1)
+    ours["z2"] = ours["z1"]
     return SimpleNamespace(
         number=number,
         ours=ours,
-        twin=ours | {"z1": np.array([twin]).T, "W1": ours["W1"] + drift},
+        twin=ours | dict.fromkeys(("z1", "z2"), np.array([twin]).T) | {"W1": ours["W1"] + drift},
         drift={"W1": drift, "b1": drift / 2},
         comparisons=[
             compare("z1", ours["z1"], ours["z1"], lambda: 0.0),
@@ -55,7 +57,7 @@ def test_the_worst_of_each_tensor_is_shown_with_its_step():
     assert row(summary, "W1") == ["2", "8.0e-15"]
     assert row(summary, "z1") == ["1", "0.0e+00"]
     assert "6 tensors compared, 0 failed\n" in str(summary)
-    assert summary.ok
+    assert str(summary).endswith("PASS")
 
 
 def test_a_failure_is_worse_than_any_difference_that_is_excused_and_a_nan_is_the_worst():
@@ -99,7 +101,10 @@ def test_the_twin_is_followed_to_where_it_parted_and_flipped_and_how_far_it_has_
 
 
 def test_a_twin_that_never_flips_is_said_not_to():
-    assert "no ReLU on the other side of 0" in summary_of(step(1)).free_run()
+    summary = summary_of(step(1))
+
+    assert "no ReLU on the other side of 0" in summary.free_run()
+    assert len(report.draw_drift(summary).axes[0].lines) == 4  # W1, b1, eps and the limit
 
 
 @pytest.mark.parametrize(("number", "ok"), [(1, False), (1875, False), (1876, True)])
@@ -143,3 +148,23 @@ def test_a_twin_may_drift_off_by_1e_12_in_an_epoch_of_float64(off, ok):
         )
     assert summary.ok == ok
     assert str(summary).endswith("PASS" if ok else "FAIL")
+
+
+@pytest.mark.skipif(not is_finer(np.float64), reason="needs a longdouble finer than float64")
+def test_the_table_tells_the_own_error_of_either_side_of_every_tensor_that_has_one():
+    mlp = scratchnet.MLP((20, 5, 3), rng=np.random.default_rng(0), dtype=np.float64)
+    x = np.random.default_rng(1).random((4, 20))  # (4,20)
+    taken = one_step(mlp, x, np.array([0, 1, 2, 0]))
+    del taken.ours["db2"]
+
+    own = {}
+    for line in report.table(taken).splitlines()[3:]:
+        name, *cells = line.split()
+        own[name] = cells[4:-1] if cells[-1] == "ok" else cells[4:-3]
+
+    assert own["labels"] == []
+    assert len(own["db2"]) == 1  # of PyTorch's alone
+    for name in ("z1", "a1", "logits", "loss", "dW1", "W2"):
+        assert len(own[name]) == 2
+        assert all(0 <= float(error) < 10 for error in own[name])
+    assert float(own["z1"][0]) > 0

@@ -1,6 +1,7 @@
 """The command `python -m torch_ref.mutation` measures every bug, and fails for one that hides."""
 
 import json
+import runpy
 from types import SimpleNamespace
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 
 import scratchnet
 from scratchnet.checking.bugs import BUGS
+from scratchnet.cli import entry
 from torch_ref.mutation import __main__ as mutation
 from torch_ref.mutation import detection
 from torch_ref.mutation.detection import RIGHTS
@@ -52,6 +54,22 @@ def test_a_bug_that_is_not_detected_ends_the_command_with_1(measure):
         measure(HIDDEN)
 
     assert stop.value.code == 1
+
+
+@pytest.mark.parametrize(("name", "ran"), [("__main__", [mutation.main]), ("torch_ref.zoo", [])])
+def test_its_former_name_is_the_same_command(name, ran, monkeypatch):
+    commands = []
+    monkeypatch.setattr(entry, "run", commands.append)
+    runpy.run_module("torch_ref.zoo", run_name=name)
+    assert commands == ran
+
+
+def test_another_data_set_than_mnist_and_its_sample_is_refused(capsys):
+    with pytest.raises(SystemExit) as stop:
+        mutation.main(["--dataset", "cifar"])
+
+    assert stop.value.code == 2
+    assert "--dataset: invalid choice: 'cifar'" in capsys.readouterr().err
 
 
 def test_the_losses_of_a_gan_are_the_means_of_its_last_epoch(sample, monkeypatch):
