@@ -2,6 +2,7 @@
 
 import json
 import runpy
+import sys
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 
 import scratchnet
 from scratchnet.checking.bugs import BUGS
+from scratchnet.checking.planting import import_planted
 from scratchnet.cli import entry
 from torch_ref.mutation import __main__ as mutation
 from torch_ref.mutation import detection
@@ -62,6 +64,13 @@ def test_its_former_name_is_the_same_command(name, ran, monkeypatch):
     monkeypatch.setattr(entry, "run", commands.append)
     runpy.run_module("torch_ref.zoo", run_name=name)
     assert commands == ran
+
+
+def test_planting_leaves_no_module_of_the_copy_behind(monkeypatch):
+    monkeypatch.delitem(sys.modules, "scratchnet.nn.gan")
+
+    assert import_planted(MLP_BUG).nn.gan
+    assert "scratchnet.nn.gan" not in sys.modules
 
 
 def test_another_data_set_than_mnist_and_its_sample_is_refused(capsys):
