@@ -91,14 +91,7 @@ def test_the_figure_of_digits_shows_the_first_of_each_class(
     runs, digits_folder, tmp_path, monkeypatch
 ):
     seen = {}
-
-    def draw(shown, squares):
-        seen.update(shown)
-        return Figure()
-
-    monkeypatch.setattr(plots, "corrupted_digits", draw)
-        plots, "corrupted_digits", lambda shown, squares: seen.update(shown) or Figure()
-    )
+    monkeypatch.setattr(plots, "corrupted_digits", lambda shown, _: seen.update(shown) or Figure())
     monkeypatch.setattr(robustness, "measure", lambda networks, test, seed: {("clean", 0): [1.0]})
     monkeypatch.setattr(plots, "robustness", lambda scores, names: Figure())
     options = ("--data-dir", digits_folder, "--model", runs[0], "--out", tmp_path, "--seed", 3)
