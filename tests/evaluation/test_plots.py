@@ -169,6 +169,16 @@ def test_each_of_six_corruptions_is_shown_on_another_digit(sample):
     assert len({ax.images[0].get_array().tobytes() for ax in figure.axes[::2]}) == 6
 
 
+def test_a_digit_is_drawn_as_dark_as_it_is_whatever_stands_beside_it(sample):
+    faint = sample.test.images[:2] // 4 + 10
+    for figure in (
+        plots.samples(faint, np.array([3, 7])),
+        plots.mistakes(faint, np.array([3, 7]), np.eye(10)[:2]),
+        plots.corrupted_digits(dict.fromkeys([("clean", 0), ("dim", 1), ("blur", 1)], faint)),
+    ):
+        assert {ax.images[0].get_clim() for ax in figure.axes if ax.images} == {(0, 255)}
+
+
 def test_robustness_draws_a_line_a_network_from_the_clean_accuracy_on():
     scores = {("clean", 0): [0.9, 0.8]} | {
         (name, s): [0.5 / (i + 1), 0.4]
