@@ -141,7 +141,7 @@ def test_the_table_tells_the_own_error_of_either_side_of_every_tensor_that_has_o
 
     numbers = {}  # of each tensor: in eps of the largest, of the norm, own error of either side
     for line in report.table(taken).splitlines()[3:]:
-        name, shape, difference, *cells = line.split()
+        name, _, _, *cells = line.split()
         numbers[name] = [float(cell) for cell in cells if cell[0].isdigit()]
 
     assert numbers["labels"] == []
