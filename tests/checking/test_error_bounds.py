@@ -173,6 +173,25 @@ def test_logits_a_little_apart_move_a_binary_gradient_by_their_distance_and_no_m
     assert (bound < 1.01e-6 * dx).all()
 
 
+def test_the_slope_of_a_tanh_and_of_a_sigmoid_is_bounded_by_the_sum_of_both_sides_terms():
+    dy, y, u = np.array([2.0]), np.array([0.5]), np.finfo(np.float64).eps / 2
+
+    tanh = error_bounds.slope_bound((dy, dy), (y, y), False)  # 2 (1 - 0.25)
+    sigmoid = error_bounds.slope_bound((dy, dy), (y, y), True)  # 2 (0.5 - 0.25)
+
+    np.testing.assert_allclose(tanh, 2 * 4 * u * 2 * (1 + 0.25), rtol=1e-9)
+    np.testing.assert_allclose(sigmoid, 2 * 4 * u * 2 * (0.5 + 0.25), rtol=1e-9)
+
+
+def test_the_gradient_of_a_logit_of_0_may_be_off_by_what_moves_its_probability():
+    eps, zero = np.finfo(np.float64).eps, np.zeros(1)
+
+    bound = error_bounds.binary_dlogits_bound((zero, zero), (zero, zero))
+
+    # p is 1/2; an exponential (of ULPS eps), a sum and a division move it, on both sides
+    np.testing.assert_allclose(bound, 0.5 * 2 * eps * (2 * error_bounds.ULPS + 1), rtol=1e-9)
+
+
 def test_the_bounds_of_a_step_of_sgd_are_a_few_roundings_wide():
     g, p, v = np.random.default_rng(0).standard_normal((3, 30))  # (30,)
     step = np.abs(g) + 0.01 * np.abs(p) + 0.9 * np.abs(v)  # (30,)

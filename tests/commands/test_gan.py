@@ -181,6 +181,15 @@ class TestAnInterruptedRun:
         assert shown.returncode == 0, shown.stderr
         assert [path.name for path in (tmp_path / "digits").iterdir()] == ["epoch-003.png"]
 
+    def test_in_its_first_epoch_has_no_picture_of_what_was_before_it(
+        self, finished, digits_folder, tmp_path
+    ):
+        tensors, state = checkpoint.load(finished[0] / MODEL)
+        checkpoint.save(tmp_path / MODEL, tensors, state | {"epoch": 1})
+        words = ("--resume", tmp_path / MODEL, "--data-dir", digits_folder, "--epochs", 1)
+        scratchnet.gan.main(list(map(str, words)))
+        assert [path.name for path in (tmp_path / "digits").iterdir()] == ["epoch-001.png"]
+
 
 class TestIsRefused:
     def test_a_learning_rate_that_explodes_with_5(self, digits_folder, tmp_path):
