@@ -220,7 +220,7 @@ def test_a_digit_is_drawn_as_dark_as_it_is_whatever_stands_beside_it(sample):
     for figure in (
         plots.samples(faint, np.array([3, 7])),
         plots.mistakes(faint, np.array([3, 7]), np.eye(10)[:2]),
-        plots.corrupted_digits(dict.fromkeys([("clean", 0), ("dim", 1), ("blur", 1)], faint)),
+        plots.corrupted_digits(dict.fromkeys([("clean", 0), ("dim", 1), ("blur", 1)], faint), {}),
     ):
         assert {ax.images[0].get_clim() for ax in figure.axes if ax.images} == {(0, 255)}
 
