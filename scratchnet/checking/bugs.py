@@ -327,6 +327,18 @@ class Bug(NamedTuple):
     file: str
     edits: tuple  # of (right, wrong)
 
+    def plant(self, source):
+        """Return the text of the file with the mistake in it.
+
+        Raises:
+            ValueError: a right text does not stand in it exactly once.
+        """
+        for right, wrong in self.edits:
+            if source.count(right) != 1:
+                raise ValueError(f"{self.name!r}: {self.file} should hold {right!r} exactly once")
+            source = source.replace(right, wrong)
+        return source
+
 
 def _bugs(catalogue):
     """Yield the Bugs of a catalogue."""

@@ -1,0 +1,101 @@
+"""An implementation of the network: ours, ours with a bug in it, or the files of a learner.
+
+    {"layers": text of layers.py, ...} ──exec──> nn.layers.Linear, nn.losses.softmax, ...
+
+Several stand side by side in one process. Within one of them `from layers import Linear`, as a
+learner writes it, and `from scratchnet.nn.layers import Linear`, as we do, mean its own layers.py.
+"""
+
+import builtins
+import functools
+import re
+from pathlib import Path
+from types import ModuleType
+
+import scratchnet
+
+# The files of a learner's folder that are rewritten from scratch, and those of ours that they are.
+FILES = {
+    "layers": "nn/layers.py",
+    "losses": "nn/losses.py",
+    "network": "nn/network.py",
+    "optim": "nn/optim.py",
+    "batches": "data/batches.py",
+    "conv": "nn/conv.py",
+    "cnn": "nn/cnn.py",
+    "activations": "nn/activations.py",
+    "gan": "nn/gan.py",
+}
+PACKAGE = Path(scratchnet.__file__).parent
+
+
+class Implementation:
+    """Modules by their short names, as attributes: `nn.layers` is the module of layers.py.
+
+    A module is run when it is first asked for; what is raised then is raised to who asked.
+    """
+
+    def __init__(self, sources):
+        """Args: {short name: (path, text)} of the files."""
+        self._sources, self._modules = sources, {}
+        self.paths = [path for path, _ in sources.values()]
+
+    def __getattr__(self, name):
+        if name not in self._sources:
+            raise AttributeError(f"there is no {name}.py")
+        if name not in self._modules:
+            path, text = self._sources[name]
+            module = ModuleType(name)
+            module.__file__ = str(path)
+            vars(module)["__builtins__"] = vars(builtins) | {"__import__": self._import}
+            self._modules[name] = module
+            try:
+                exec(_compiled(str(path), text), vars(module))
+            except BaseException:
+                del self._modules[name]
+                raise
+        return self._modules[name]
+
+    def _import(self, name, globals=None, locals=None, fromlist=(), level=0):
+        own = re.sub(r"^scratchnet\.(nn|data)\.", "", name)
+        if own in self._sources and (fromlist or own == name):
+            return getattr(self, own)
+        return builtins.__import__(name, globals, locals, fromlist, level)
+
+
+@functools.cache
+def _compiled(path, text):
+    return compile(text, path, "exec")
+
+
+@functools.cache
+def _text(file):
+    return (PACKAGE / file).read_text(encoding="utf-8")
+
+
+def ours():
+    """Return scratchnet's own Implementation."""
+    return Implementation({name: (PACKAGE / file, _text(file)) for name, file in FILES.items()})
+
+
+def with_bug(bug):
+    """Return ours with a `scratchnet.checking.bugs.Bug` of one of the FILES in it."""
+    sources = {name: (PACKAGE / file, _text(file)) for name, file in FILES.items()}
+    name = next(name for name, file in FILES.items() if file == bug.file)
+    path, text = sources[name]
+    return Implementation(sources | {name: (path, bug.plant(text))})
+
+
+def of_folder(folder, names=tuple(FILES)):
+    """Return the Implementation that lies in a folder: every file of FILES that is there.
+
+    OSError for a file that cannot be read, ValueError for one that is no text.
+    """
+    paths = {name: Path(folder, f"{name}.py") for name in names}
+    return Implementation(
+        {
+            name: (path, path.read_text(encoding="utf-8"))
+            for name, path in paths.items()
+            if path.exists()
+        }
+    )
