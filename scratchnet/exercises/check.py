@@ -1,15 +1,15 @@
 """The check of a chapter: what is right, what is wrong first, and which mistake that is."""
 
-import functools
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
+from scratchnet.checking.gradcheck import check_layer
 from scratchnet.exercises import diagnosis, implementation, runner
 from scratchnet.exercises.diagnosis import NoArray, Raised
 from scratchnet.exercises.probes import SMALL
-from scratchnet.exercises.relation import excess, relation
+from scratchnet.exercises.relation import relation
 
 
 @dataclass(frozen=True)
@@ -54,28 +54,39 @@ class Result:
 
 
 def check_chapter(folder, chapter):
-    """Check one chapter, no milestone, of a learner's folder; return the Result."""
+    """Check one chapter of a learner's folder; return the Result."""
     missing = [f"{name}.py" for name in chapter.files if not Path(folder, f"{name}.py").is_file()]
     if missing:
         return Result(chapter, [Check("runs", False, f"{Path(folder, missing[0])} is missing")])
-    outcome = runner.run(_trace_folder, str(folder), chapter.probe, chapter.cases)
+    outcome = runner.run(_run_folder, str(folder), chapter)
     if outcome.stopped:
         return Result(chapter, [Check("runs", False, outcome.stopped)], outcome.printed)
     traces, slopes = outcome.value
     checks = judge(chapter, traces)
     if all(check.ok for check in checks):
-        checks += slopes
+        checks += [_slope_check(name, slope) for name, slope in slopes.items()]
     return Result(chapter, checks, outcome.printed)
 
 
-def _trace_folder(folder, probe, cases):
-    """In a process of its own: what the learner's code computes."""
+def _run_folder(folder, chapter):
+    """In a process of its own: what the learner's code computes, and the slopes of its loss."""
+    cases = chapter.cases()
     try:
         nn = implementation.of_folder(folder)
     except (OSError, ValueError) as error:
-        unreadable = {"": Raised(f"{type(error).__name__}: {error}")}
-        return dict.fromkeys(cases(), unreadable), []
-    return diagnosis.trace(nn, probe, cases()), []
+        return {title: {"": Raised(f"{type(error).__name__}: {error}")} for title in cases}, {}
+    traces, slopes = diagnosis.trace(nn, chapter.probe, cases), {}
+    if chapter.gradients and not any("" in its for its in traces.values()):
+        layer, x = chapter.gradients(nn)
+        slopes = check_layer(layer, x, rng=np.random.default_rng(0), parameters=("W", "b"))
+    return traces, slopes
+
+
+def _slope_check(name, slope):
+    check = f"d{name} by finite differences"
+    if slope.ok:
+        return Check(check, True, f"ok, in {slope.kept} places")
+    return Check(check, False, f"wrong: off by {slope.worst:.2g} times what is allowed")
 
 
 def judge(chapter, traces):
@@ -108,25 +119,26 @@ def _judge(name, traces, expected, named, first):
     places = [title for title in expected if name in expected[title]]
     wrong = [title for title in places if (title, name) in named]
     if not wrong:
-        worst = max(
-            excess(traces[title][name], expected[title][name])
-            if expected[title][name].dtype.kind == "f" else 0.0
-            for title in places
-        )
-        return Check(name, True, f"ok, within {worst:.1g} of rounding" if worst else "ok, the same bits")
+        pairs = [(traces[title][name], expected[title][name]) for title in places]
+        same = all(np.array_equal(a, b, equal_nan=b.dtype.kind == "f") for a, b in pairs)
+        return Check(name, True, "ok, the same bits" if same else "ok, up to rounding")
     title = wrong[0]
     theirs, right = traces[title].get(name), expected[title][name]
     if theirs is None:
         end = traces[title].get("")
-        return Check("runs", False, f"{_in(title, places)}{_where(end) if end else 'it ended early'}")
+        return Check(
+            "runs", False, f"{_in(title, places)}{_where(end) if end else 'it ended early'}"
+        )
     found = named[title, name]
     kin = None
     if isinstance(theirs, np.ndarray):
         kin = relation(theirs, right, _factors(title, expected))
         if kin and not all(_holds(kin, traces, expected, t, name) for t in wrong[1:]):
             kin = None
-    message = _describe(theirs, right, kin, found, first)
-    return Check(name, False, _in(title, places) + message, kin, found, _example(name, title, theirs, right))
+    message = describe(theirs, right, kin, found, first)
+    return Check(
+        name, False, _in(title, places) + message, kin, found, _example(name, title, theirs, right)
+    )
 
 
 def _in(title, places):
@@ -137,7 +149,7 @@ def _in(title, places):
 def _factors(title, expected):
     """What a factor between two tensors of a case may be."""
     shapes = [array.shape for array in expected[title].values()]
-    return {f"a length of {n}": float(n) for shape in shapes for n in shape if n > 1} | {"2": 2.0}
+    return {2.0, *(float(n) for shape in shapes for n in shape if n > 1)}
 
 
 def _holds(kin, traces, expected, title, name):
@@ -149,7 +161,15 @@ def _holds(kin, traces, expected, title, name):
     return other == kin or (other and other.endswith(" x") and kin.endswith(" x"))
 
 
-def _describe(theirs, right, kin, found, first):
+def describe(theirs, right, kin, found, first):
+    """Say what is wrong with a tensor.
+
+    Args:
+        theirs, right: the two arrays, or a `NoArray` in place of the first.
+        kin: their relation, or None.
+        found: the names of the catalogued mistakes that it may be.
+        first: whether it is the first wrong one, and its cause has to be here.
+    """
     if isinstance(theirs, NoArray):
         return f"wrong. Yours is a {theirs.kind}, not an array."
     if theirs.shape != right.shape:
@@ -157,15 +177,23 @@ def _describe(theirs, right, kin, found, first):
     elif theirs.dtype != right.dtype:
         text = f"wrong. Yours is {theirs.dtype}, not {right.dtype}."
     elif kin:
-        text = f"wrong. Yours is {kin}." if not kin.endswith(" x") else f"wrong. Yours is {kin} what it should be, in every element."
+        text = (
+            f"wrong. Yours is {kin}."
+            if not kin.endswith(" x")
+            else f"wrong. Yours is {kin} what it should be, in every element."
+        )
     else:
         text = f"wrong. {_difference(theirs, right)}"
     if kin and theirs.shape != right.shape:
         text += f" It is the right one, {kin}."
     if len(found) == 1:
-        text += f" That is what this mistake makes of it: \"{found[0]}\"."
+        text += f' That is what this mistake makes of it: "{found[0]}".'
     elif found:
-        text += " That is what one of these mistakes makes of it: " + ", ".join(f'"{n}"' for n in found) + "."
+        text += (
+            " That is what one of these mistakes makes of it: "
+            + ", ".join(f'"{n}"' for n in found)
+            + "."
+        )
     elif not kin and first:
         text += " The mistake is unknown."
     return text

@@ -124,7 +124,10 @@ def diagnose(traces, expected, catalogue):
     names = {place: [] for place in wrong(traces, expected)}
     for bug, its in catalogue.items():
         left = wrong(its, expected)
-        if all(place in names and same(traces[place[0]].get(place[1]), its[place[0]].get(place[1])) for place in left):
+        if all(
+            place in names and same(traces[place[0]].get(place[1]), its[place[0]].get(place[1]))
+            for place in left
+        ):
             for place in left:
                 names[place].append(bug)
     return names

@@ -78,12 +78,20 @@ def ours():
     return Implementation({name: (PACKAGE / file, _text(file)) for name, file in FILES.items()})
 
 
-def with_bug(bug):
-    """Return ours with a `scratchnet.checking.bugs.Bug` of one of the FILES in it."""
+def with_bug(bug, lr=None):
+    """Return ours with a `scratchnet.checking.bugs.Bug` of one of the FILES in it.
+
+    Args:
+        lr: the learning rate of the step, in place of the one that a few of the mistakes are
+            written with.
+    """
     sources = {name: (PACKAGE / file, _text(file)) for name, file in FILES.items()}
     name = next(name for name, file in FILES.items() if file == bug.file)
     path, text = sources[name]
-    return Implementation(sources | {name: (path, bug.plant(text))})
+    planted = bug.plant(text)
+    if lr:
+        planted = planted.replace("0.1 * self.dW", f"{lr!r} * self.dW")
+    return Implementation(sources | {name: (path, planted)})
 
 
 def of_folder(folder, names=tuple(FILES)):

@@ -59,7 +59,9 @@ def linear_cases():
     cases["a square layer"] = Case(
         x=normal(5, 4), W=normal(4, 4), b=normal(4), dy=normal(5, 4), before=None
     )
-    single = {k: None if v is None else v.astype(np.float32) for k, v in vars(cases["32 digits"]).items()}
+    single = {
+        k: None if v is None else v.astype(np.float32) for k, v in vars(cases["32 digits"]).items()
+    }
     cases["float32"] = Case(**single)
     return cases
 
@@ -93,16 +95,25 @@ def linear_backward(nn, case):
     yield "b afterwards", layer.b
 
 
+def linear_gradients(nn):
+    """A layer and its input (B, I), for finite differences."""
+    return nn.layers.Linear(4, 3, rng=np.random.default_rng(0), dtype=np.float64), normal(5, 4)
+
+
 # 2: ReLU
 
 
 def relu_cases():
-    small = Case(x=np.array([[1.0, -2, 0], [-0.5, 3, 0.25]]), dy=np.array([[2.0, 3, 4], [-1, -5, 6]]))
+    small = Case(
+        x=np.array([[1.0, -2, 0], [-0.5, 3, 0.25]]), dy=np.array([[2.0, 3, 4], [-1, -5, 6]])
+    )
     cases = {SMALL: small}
     for title, count in BATCHES.items():
         x = np.where(normal(count, 64, seed=3) < 1, normal(count, 64), 0)  # with zeros among them
         cases[title] = Case(x=x, dy=normal(count, 64, seed=2))
-    cases["float32"] = Case(**{k: v.astype(np.float32) for k, v in vars(cases["32 digits"]).items()})
+    cases["float32"] = Case(
+        **{k: v.astype(np.float32) for k, v in vars(cases["32 digits"]).items()}
+    )
     return cases
 
 
@@ -125,9 +136,7 @@ def logits_cases():
     cases["logits in the thousands"] = Case(
         logits=normal(32, 10, seed=4) * 1000 + 700 * normal(32, 1), labels=digits()[1][:32]
     )
-    cases["logits far below 0"] = Case(
-        logits=normal(6, 10, seed=5) - 2000, labels=digits()[1][:6]
-    )
+    cases["logits far below 0"] = Case(logits=normal(6, 10, seed=5) - 2000, labels=digits()[1][:6])
     cases["float32"] = Case(
         logits=cases["32 digits"].logits.astype(np.float32), labels=digits()[1][:32]
     )
@@ -158,7 +167,9 @@ def loss_gradient(nn, case):
 
 def _first(result):
     if not isinstance(result, tuple) or len(result) != 2:
-        raise TypeError(f"softmax_cross_entropy returns (loss, dlogits), not {type(result).__name__}")
+        raise TypeError(
+            f"softmax_cross_entropy returns (loss, dlogits), not {type(result).__name__}"
+        )
     return result[0]
 
 
@@ -171,7 +182,9 @@ def _number(value):
 
 
 def network_cases():
-    cases = {SMALL: Case(sizes=(3, 4, 2), x=np.array([[1.0, 2, -1], [0.5, 0, 3]]), dlogits=normal(2, 2))}
+    cases = {
+        SMALL: Case(sizes=(3, 4, 2), x=np.array([[1.0, 2, -1], [0.5, 0, 3]]), dlogits=normal(2, 2))
+    }
     for title, count in BATCHES.items():
         cases[title] = Case(sizes=(784, 32, 16, 10), x=pixels(count), dlogits=normal(count, 10))
     return cases
@@ -212,7 +225,9 @@ class Parameters:
     def __init__(self, dtype=np.float64):
         rng = np.random.default_rng(5)
         shapes = {"linear1.W": (3, 2), "linear1.b": (2,)}
-        self.arrays = {name: rng.standard_normal(shape).astype(dtype) for name, shape in shapes.items()}
+        self.arrays = {
+            name: rng.standard_normal(shape).astype(dtype) for name, shape in shapes.items()
+        }
         self.now = {}
 
     def parameters(self):
@@ -224,7 +239,8 @@ class Parameters:
     def next_batch(self, number, scale=1.0):
         rng = np.random.default_rng((6, number))
         self.now = {
-            name: (scale * rng.standard_normal(p.shape)).astype(p.dtype) for name, p in self.arrays.items()
+            name: (scale * rng.standard_normal(p.shape)).astype(p.dtype)
+            for name, p in self.arrays.items()
         }
 
 
@@ -310,7 +326,9 @@ def conv_cases():
     cases["7 by 5 pixels"] = Case(x=normal(3, 2, 7, 5), stride=1, padding=1, **odd)
     cases["stride 2"] = Case(x=normal(3, 2, 7, 5), stride=2, padding=1, **odd)
     cases["a second batch"] = Case(**{**vars(cases["7 by 5 pixels"]), "before": normal(4, 2, 7, 5)})
-    cases["float32"] = Case(x=images.astype(np.float32), shape=(1, 4, 5), stride=1, padding=2, before=None)
+    cases["float32"] = Case(
+        x=images.astype(np.float32), shape=(1, 4, 5), stride=1, padding=2, before=None
+    )
     return cases
 
 
@@ -331,8 +349,16 @@ def conv(nn, case):
     yield "W afterwards", layer.W
 
 
+def conv_gradients(nn):
+    """A layer and its input (B, C, H, W), for finite differences."""
+    options = {"stride": 2, "padding": 1, "dtype": np.float64}
+    return nn.conv.Conv2d(2, 3, 3, rng=np.random.default_rng(0), **options), normal(2, 2, 5, 6)
+
+
 def pool_cases():
-    small = np.array([[1.0, 2, 0, 0], [2, 1, 0, 0], [5, 3, -1, -2], [4, 6, -3, -1]]).reshape(1, 1, 4, 4)
+    small = np.array([[1.0, 2, 0, 0], [2, 1, 0, 0], [5, 3, -1, -2], [4, 6, -3, -1]]).reshape(
+        1, 1, 4, 4
+    )
     images = digits()[0][:6, None] / 255  # (6,1,28,28): windows full of zeros, all equal
     return {
         SMALL: Case(x=small, size=2, stride=None),
@@ -378,10 +404,16 @@ def binary_cases():
     """Activations of x (B, N); logits (B, 1) and their targets."""
     targets = np.array([[1.0], [0], [1], [0], [1], [1]])
     return {
-        SMALL: Case(x=np.array([[1.0, -2, 0], [-0.5, 3, 0.25]]), logits=normal(6, 1), targets=targets),
-        "32 digits": Case(x=normal(32, 64), logits=normal(32, 1) * 3, targets=(normal(32, 1, seed=2) > 0) + 0.0),
+        SMALL: Case(
+            x=np.array([[1.0, -2, 0], [-0.5, 3, 0.25]]), logits=normal(6, 1), targets=targets
+        ),
+        "32 digits": Case(
+            x=normal(32, 64), logits=normal(32, 1) * 3, targets=(normal(32, 1, seed=2) > 0) + 0.0
+        ),
         "a batch of 1": Case(x=normal(1, 64), logits=normal(1, 1), targets=targets[:1]),
-        "logits in the thousands": Case(x=normal(6, 4), logits=1000 * normal(6, 1, seed=3), targets=targets),
+        "logits in the thousands": Case(
+            x=normal(6, 4), logits=1000 * normal(6, 1, seed=3), targets=targets
+        ),
         "float32": Case(
             x=normal(32, 64, dtype=np.float32),
             logits=normal(32, 1, dtype=np.float32),

@@ -1,7 +1,7 @@
-"""Somebody else's code, run in a process of its own: with a time limit, a memory limit, and no way to
-overwrite a file by accident.
+"""Somebody else's code, run in a process of its own, with limits of time and memory.
 
-This is no sandbox: it protects against mistakes, not against malice.
+It cannot overwrite a file by accident: it writes into a temporary folder only. This is no sandbox:
+it protects against mistakes, not against malice.
 
 A server imports NumPy and the probes once; each run is a fork of it, ready in milliseconds.
 """

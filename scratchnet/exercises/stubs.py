@@ -11,6 +11,8 @@ from pathlib import Path
 from scratchnet.exercises.chapters import CHAPTERS
 from scratchnet.exercises.implementation import FILES, PACKAGE
 
+NAMES = (*FILES, "kernel")  # of the files of a folder, without ".py"
+
 KERNEL = '''"""A matrix product (GEMM) of your own, compiled by Numba.
 
     C[i, j] = sum over k of A[i, k] * B[k, j]          A (m, K)   B (K, n)   C (m, n)
@@ -28,7 +30,7 @@ def matmul(A, B):
 
 
 def stub(name):
-    """Return the text of a file of FILES in which the chapters' functions are still to be written."""
+    """Return the text of a file of FILES without what the chapters ask to be written."""
     source = (PACKAGE / FILES[name]).read_text(encoding="utf-8")
     lines = source.splitlines()
     chapters = {}
@@ -45,7 +47,9 @@ def stub(name):
         to_write = [f"{indent}# chapter {c.number}: {c.title}" for c in chapters[function]]
         lines[first : node.end_lineno] = [*to_write, f"{indent}raise NotImplementedError"]
     text = "\n".join(lines) + "\n"
-    return re.sub(r"^from scratchnet\.(?:nn|data)\.(\w+) import", r"from \1 import", text, flags=re.MULTILINE)
+    return re.sub(
+        r"^from scratchnet\.(?:nn|data)\.(\w+) import", r"from \1 import", text, flags=re.MULTILINE
+    )
 
 
 def _functions(tree):
@@ -55,7 +59,9 @@ def _functions(tree):
         if isinstance(node, ast.FunctionDef):
             found[node.name] = node
         elif isinstance(node, ast.ClassDef):
-            found |= {f"{node.name}.{f.name}": f for f in node.body if isinstance(f, ast.FunctionDef)}
+            found |= {
+                f"{node.name}.{f.name}": f for f in node.body if isinstance(f, ast.FunctionDef)
+            }
     return found
 
 
@@ -93,11 +99,17 @@ def readme(name):
     """Return the text of the README.md of a learner's folder."""
     parts = [
         f"# {name}: a neural network of my own\n",
-        "    python -m scratchnet.exercises check " + name + "     # the first chapter that is not done",
-        "    python -m scratchnet.exercises watch " + name + "     # ... again whenever a file is saved",
-        "    python -m scratchnet.exercises status " + name + "    # what is done, what comes next\n",
-        "Each chapter: think about its question first, read the derivation in `scratchnet/nn/README.md`, "
-        "then write the functions, and check.\n",
+        "    python -m scratchnet.exercises check "
+        + name
+        + "     # the first chapter that is not done",
+        "    python -m scratchnet.exercises watch "
+        + name
+        + "     # ... again whenever a file is saved",
+        "    python -m scratchnet.exercises status "
+        + name
+        + "    # what is done, what comes next\n",
+        "Each chapter: think about its question first, read the derivation in "
+        "`scratchnet/nn/README.md`, then write the functions, and check.\n",
     ]
     for chapter in CHAPTERS:
         parts.append(f"## {chapter.number}. {chapter.title}\n")
