@@ -17,7 +17,7 @@ from pathlib import Path
 
 from scratchnet.cli import entry
 from scratchnet.errors import UsageError
-from scratchnet.exercises import hints, stubs
+from scratchnet.exercises import hints, kernel_chapter, milestones, stubs
 from scratchnet.exercises import step as saved_step
 from scratchnet.exercises.chapters import CHAPTERS, by_number
 from scratchnet.exercises.check import check_chapter
@@ -57,7 +57,7 @@ def _check_one(folder, asked, options):
     """Check and print the chapters of a folder up to the first that is not done."""
     progress, wrong = Progress(folder), False
     for chapter in [asked] if asked else CHAPTERS:
-        result = check_chapter(folder, chapter)
+        result = _result(folder, chapter, thorough=True)
         newly = progress.record(result)
         if not result.done and options.hint:
             number = progress.next_hint(chapter.name, hints.STEPS)
@@ -87,10 +87,19 @@ def _check_all(folders, chapters):
     """Yield (folder, [Result, ...]) in order; as many at a time as there are processors."""
 
     def every(folder):
-        return folder, [check_chapter(folder, chapter) for chapter in chapters]
+        return folder, [_result(folder, chapter, thorough=False) for chapter in chapters]
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         yield from pool.map(every, folders)
+
+
+def _result(folder, chapter, thorough):
+    """Return the Result of any chapter; `thorough` trains at milestones, and times the kernel."""
+    if chapter.milestone:
+        return milestones.check(folder, chapter, thorough)
+    if chapter.name == "kernel":
+        return kernel_chapter.check(folder, chapter, thorough)
+    return check_chapter(folder, chapter)
 
 
 def watch(options):

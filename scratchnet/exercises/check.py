@@ -1,5 +1,6 @@
 """The check of a chapter: what is right, what is wrong first, and which mistake that is."""
 
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -58,7 +59,7 @@ def check_chapter(folder, chapter):
     missing = [f"{name}.py" for name in chapter.files if not Path(folder, f"{name}.py").is_file()]
     if missing:
         return Result(chapter, [Check("runs", False, f"{Path(folder, missing[0])} is missing")])
-    outcome = runner.run(_run_folder, str(folder), chapter)
+    outcome = runner.run(_run_folder, os.path.abspath(folder), chapter)
     if outcome.stopped:
         return Result(chapter, [Check("runs", False, outcome.stopped)], outcome.printed)
     traces, slopes = outcome.value

@@ -57,6 +57,7 @@ def run(function, *args, seconds=SECONDS, memory=MEMORY):
         try:
             if receiver.poll(seconds):
                 value, stopped = receiver.recv()
+                process.join(1)  # it cleans up behind itself
             else:
                 stopped = f"stopped after {seconds:g} s: is there an endless loop?"
         except (EOFError, ConnectionError):
@@ -107,8 +108,6 @@ def _confined(sender, home, memory, function, args):
         with suppress(Exception):
             stream.flush()
     sender.send(answer)
-    sender.close()
-    os._exit(0)  # nothing of the run's is asked to clean up
 
 
 def _no_writing_outside(home):

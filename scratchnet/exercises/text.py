@@ -33,10 +33,10 @@ def describe(result, folder, newly_done, hints):
 
 def show_checks(checks):
     """Return the checks as text: what is right in one line, what is wrong in one paragraph each."""
-    right = [check.check for check in checks if check.ok]
+    right = [check.check for check in checks if check.message.startswith("ok")]
     parts = [_wrapped(f"ok: {', '.join(right)}", "  ")] if right else []
     for check in checks:
-        if not check.ok:
+        if not check.message.startswith("ok"):
             parts.append(_wrapped(f"{check.check}: {check.message}", "  "))
             if check.example:
                 parts.append(textwrap.indent(check.example, "      "))
