@@ -36,12 +36,13 @@ class Outcome:
     printed: str = ""  # the end of what it printed
 
 
-def run(function, *args, seconds=SECONDS, memory=MEMORY):
+def run(function, *args, seconds=SECONDS, memory=MEMORY, kernels=False):
     """Call function(*args) in a process of its own; return its Outcome.
 
     Args:
         function: of a module, not a closure; it and what it is given and returns can be pickled.
         seconds, memory: the limits, in seconds and bytes.
+        kernels: whether ours may be compiled: their cache is the user's, and may be written to.
     """
     server = multiprocessing.get_context("forkserver")
     server.set_forkserver_preload(["scratchnet.exercises.probes", "scratchnet.exercises.diagnosis"])
@@ -49,7 +50,7 @@ def run(function, *args, seconds=SECONDS, memory=MEMORY):
     with tempfile.TemporaryDirectory(prefix="scratchnet-", ignore_cleanup_errors=True) as home:
         receiver, sender = server.Pipe(duplex=False)
         process = server.Process(
-            target=_confined, args=(sender, home, memory, function, args), daemon=True
+            target=_confined, args=(sender, home, memory, kernels, function, args), daemon=True
         )
         process.start()
         sender.close()
@@ -83,19 +84,24 @@ def _tail(path):
     return ""
 
 
-def _confined(sender, home, memory, function, args):
+def _confined(sender, home, memory, kernels, function, args):
     """In the new process: the limits, then the call."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     with suppress(ValueError, OSError):  # a lower hard limit stays
         resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     os.chdir(home)
-    os.environ |= {"HOME": home, "TMPDIR": home}
+    writable = [home]
+    if kernels:
+        from scratchnet.kernels.jit import cache_folder  # only here: Numba takes half a second
+
+        writable.append(cache_folder())
+    os.environ |= {"HOME": home, "TMPDIR": home, "NUMBA_CACHE_DIR": home}
     tempfile.tempdir = home
     printed = os.open("printed", os.O_WRONLY | os.O_CREAT)
     for stream in (1, 2):
         os.dup2(printed, stream)
     sys.stdin = open(os.devnull)  # noqa: SIM115  open to the end
-    sys.addaudithook(_no_writing_outside(os.path.realpath(home)))
+    sys.addaudithook(_no_writing_outside([os.path.realpath(folder) for folder in writable]))
     try:
         answer = function(*args), ""
     except MemoryError:
@@ -110,7 +116,7 @@ def _confined(sender, home, memory, function, args):
     sender.send(answer)
 
 
-def _no_writing_outside(home):
+def _no_writing_outside(folders):
     def check(event, args):
         if event == "open":
             path, _, flags = args
@@ -123,7 +129,8 @@ def _no_writing_outside(home):
             return
         for path in paths:
             full = os.path.realpath(os.fsdecode(path))
-            if full != os.devnull and not full.startswith(home + os.sep):
+            inside = any(full.startswith(folder + os.sep) for folder in folders)
+            if full != os.devnull and not inside:
                 raise PermissionError(f"files outside a temporary folder stay as they are: {full}")
 
     return check
