@@ -31,9 +31,12 @@ def main():
         "part",
         nargs="?",
         choices=[*MEASUREMENTS, *PICTURES, "report"],
-        help="report: figures and tables from the results of the last run; default: everything",
+        help="what is measured; report: only the figures and tables, from what was measured last "
+        "(default: everything)",
     )
-    parser.add_argument("--quick", action="store_true", help="shows that it runs, not how fast")
+    parser.add_argument(
+        "--quick", action="store_true", help="little data, to see that it runs; keep nothing"
+    )
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) if options.quick else RESULTS

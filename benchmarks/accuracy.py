@@ -17,7 +17,7 @@ from tqdm import tqdm
 SETTINGS = {
     "MNIST, 10 epochs": ("--dataset mnist --val-size 0", 5),
     "MNIST, 30 epochs": ("--dataset mnist --val-size 0 --epochs 30", 5),
-    "MNIST, CNN, 5 epochs": ("--model cnn --dataset mnist", 3),
+    "MNIST, CNN, 5 epochs": ("--model cnn --dataset mnist", 5),
     "sample, 10 epochs": ("--dataset sample", 5),
     "sample, 20 epochs": ("--dataset sample --epochs 20", 5),
 }

@@ -146,11 +146,11 @@ def compile_times():
     return times
 
 
-def time_products(dtype, seconds, quick):
+def time_products(dtype, threads, seconds, quick):
     """[{product, shape, flops, bytes, rounds, samples: {contender: [seconds]}, peak}] per product.
 
-    The core's clock varies with temperature and neighbours, so its peak, in operations per second,
-    is measured in turns with the contenders.
+    The core's clock varies with temperature and neighbours, so the peak of one core, in operations
+    per second, is measured in turns with the contenders.
     """
     rows, too_slow = [], set()
     multiply_add, operations = peak(dtype)
@@ -179,14 +179,16 @@ def time_products(dtype, seconds, quick):
                 "peak": ceiling,
             }
         )
-        print(_line(rows[-1]), flush=True)
+        print(_line(rows[-1], threads), flush=True)
     return rows
 
 
-def _line(row):
+def _line(row, threads):
+    """In words: the rates of all, and what so many cores could do at most."""
     medians = {name: spread(samples)[1] for name, samples in row["samples"].items()}
     rates = "  ".join(f"{name} {row['flops'] / t / 1e9:.1f}" for name, t in medians.items())
-    return f"{row['product']:28}{rates}  peak {spread(row['peak'])[1] / 1e9:.0f}"
+    peak = threads * spread(row["peak"])[1] / 1e9
+    return f"{row['product']:28}{rates}  peak of {threads} core{'s'[: threads - 1]} {peak:.0f}"
 
 
 def summarised(rows):
@@ -216,7 +218,7 @@ def main(quick=False):
                         "dtype": str(np.dtype(dtype)),
                         "threads": threads,
                         "bandwidths": bandwidths(dtype, seconds),
-                        **summarised(time_products(dtype, seconds, quick)),
+                        **summarised(time_products(dtype, threads, seconds, quick)),
                     }
                 )
     return results

@@ -89,7 +89,8 @@ def gemm_table(results):
         yield f"\n## {race['dtype']}, threads: {race['threads']}\n"
         names = list(race["products"][0]["samples"])
         pairs = ("simd", "numpy"), ("simd", "torch"), ("sparse", "numpy")
-        heads = [*names, "simd of the peak", *(" : ".join(pair) for pair in pairs)]
+        cores = f"{race['threads']} cores" if race["threads"] > 1 else "one core"
+        heads = [*names, f"simd of the peak of {cores}", *(" : ".join(pair) for pair in pairs)]
         yield f"| µs | {' | '.join(heads)} |"
         yield f"|---|{'---:|' * len(heads)}"
         for row in race["products"]:

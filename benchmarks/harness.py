@@ -17,6 +17,8 @@ import numba
 import numpy as np
 import threadpoolctl
 
+from benchmarks import sources
+
 RESULTS = Path(__file__).parent / "results"
 
 WARM_UP, SLICE = 5e-4, 1e-3  # seconds that a contender runs before it is timed, and while
@@ -94,10 +96,15 @@ def _processor():
 
 
 def save(name, results, folder=RESULTS):
-    """Write <folder>/<name>.json; numbers with five digits, so that a change can be read."""
+    """Write <folder>/<name>.json; numbers with five digits, so that a change can be read.
+
+    In the kept folder, record also the sources that were measured.
+    """
     folder.mkdir(exist_ok=True)
     path = folder / f"{name}.json"
     path.write_text(json.dumps(_rounded(results), indent=None, separators=(",", ":")) + "\n")
+    if folder == RESULTS:
+        sources.record(name)
     return path
 
 

@@ -48,6 +48,29 @@ def ladder_table(results):
     return "\n".join(lines)
 
 
+def roofline(results):
+    """Return Markdown: the ceilings of one core, and what the first layer asks of each."""
+    one, products = _race(results, min)
+    row, peak = products[NETWORK], median(products[SQUARE]["peak"])
+    memory, cache = (median(one["bandwidths"][name]) for name in ("memory", "cache"))
+    (m, k, n), flops, moved = row["shape"], row["flops"], row["bytes"]
+    by_peak, by_memory, by_cache = (
+        f"{seconds * 1e6:.0f} us" for seconds in (flops / peak, moved / memory, moved / cache)
+    )
+    return "\n".join(
+        [
+            f"    multiply-adds between registers, nothing else     {_giga(peak)} GFLOP/s",
+            f"    reading memory, and the L2 cache                  {_giga(memory)} and "
+            f"{_giga(cache)} GB/s",
+            "",
+            f"    operations   2 x {m} x {k} x {n} = {flops / 1e6:.1f} million        "
+            f"{by_peak} at that peak",
+            f"    bytes        4 x ({m * k:,} + {k * n:,} + {m * n:,}) = {moved / 1e6:.2f} million"
+            f"   {by_memory} from memory, {by_cache} from the L2 cache",
+        ]
+    )
+
+
 def _race(results, pick):
     """The float32 race with the fewest (`min`) or most (`max`) threads, and {product: its row}."""
     races = (race for race in results["races"] if race["dtype"] == "float32")

@@ -1,9 +1,9 @@
 """The tables of planted bugs, from the results of `python -m torch_ref.mutation`, in Markdown."""
 
 import scratchnet
-from scratchnet.checking.planting import GAN_LR, build
+from scratchnet.checking.planting import COMMANDS, GAN_LR, build
 from torch_ref.lockstep.gan import GANLockstep
-from torch_ref.mutation.detection import EPOCHS, IMAGES, RECIPE
+from torch_ref.mutation.detection import EPOCHS, IMAGES, OPTIONS, RECIPE
 
 
 def tables(results):
@@ -39,15 +39,25 @@ def _describe(model):
         "compiled cnn": " with compiled col2im and max pooling",
         "direct cnn": " with implicit GEMM",
         "compiled gan": " with a compiled Adam",
+        "tiled mlp": " with the kernel `tiled`",
+        "simd mlp": " with the kernel `simd`",
+        "sparse mlp": " with the kernel `sparse`",
+        "fused mlp": " by `scratchnet.train --engine fused`",
+        "layered mlp": " by `scratchnet.train`",
+        "trained gan": " by `scratchnet.gan`",
     }.get(model, "")
 
 
 def _recipe(model):
+    if model == "trained gan":
+        return "Adam with the learning rates of the command"
     if "gan" in model:
         return f"Adam with lr {GAN_LR}"
-    return (
-        f"lr {RECIPE['lr']}, momentum {RECIPE['momentum']}, weight decay {RECIPE['weight_decay']}"
-    )
+    lr, momentum, decay = RECIPE.values()
+    recipe = f"lr {lr}, momentum {momentum}, weight decay {decay}"
+    if model in COMMANDS:
+        recipe += f", augmented, lr times {OPTIONS['train']['lr_decay']} in each epoch"
+    return recipe
 
 
 def _table(rows):

@@ -1,4 +1,4 @@
-"""The figures of the READMEs that real runs leave: `python -m benchmarks pictures`.
+"""The figures and transcripts of the READMEs, by real runs: `python -m benchmarks pictures`.
 
 Every command runs as a reader would type it, in a folder of its own; its figures are copied to
 benchmarks/results, and pictures.json keeps the command, what it measured, and what it printed. The
@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from statistics import mean
 from typing import NamedTuple
 
 from benchmarks import moving_picture
@@ -65,6 +66,7 @@ RUNS = {
         f"{SAMPLE} --epochs 2",
         {"figures/digits.gif": "gan/digits.gif"},
     ),
+    "lockstep": Run("torch_ref.lockstep --steps 1875", f"{SAMPLE} --steps 5", {}),
     "free-run": Run(
         "torch_ref.lockstep --steps 1875 --dtype float32 --free-run runs/free-run/drift.png",
         f"{SAMPLE} --steps 5",
@@ -130,10 +132,47 @@ def main(quick=False, folder=RESULTS):
     return {"environment": environment(), "runs": runs}
 
 
-def table(results):
+def accuracies(results):
     """A row for every training of a classifier, with its test accuracy."""
     yield "| command | test accuracy |"
     yield "|---|---:|"
     for found in results["runs"].values():
         if "test_accuracy" in found["measured"]:
             yield f"| `{found['command']}` | {found['measured']['test_accuracy']:.2%} |"
+
+
+def corruptions(results):
+    """A row for every corruption: the mean test accuracy over its strengths, of each network."""
+    rows = results["runs"]["robustness"]["measured"]
+    names = list(rows[0])[2:]
+    yield f"| corruption | {' | '.join(f'`{name}`' for name in names)} |"
+    yield f"|---|{'---:|' * len(names)}"
+    for kind in dict.fromkeys(row["degradation"] for row in rows):
+        scores = [[float(row[n]) for row in rows if row["degradation"] == kind] for n in names]
+        yield f"| {kind} | {' | '.join(f'{mean(found):.2%}' for found in scores)} |"
+
+
+def search(results):
+    """In words: how the search for options ended."""
+    trials = results["runs"]["tune"]["measured"]
+    complete = [float(t["validation_accuracy"]) for t in trials if t["state"] == "complete"]
+    pruned = sum(trial["state"] == "pruned" for trial in trials)
+    tuned = results["runs"]["tuned"]["measured"]["test_accuracy"]
+    return (
+        f"Of {len(trials)} trials {pruned} were pruned; the best has a validation accuracy of "
+        f"{max(complete):.2%}. Trained with its options on all training images, the network "
+        f"reaches a test accuracy of {tuned:.2%}."
+    )
+
+
+def gan_metrics(results):
+    """A row for the generated digits, and one for training images to compare with."""
+    found = results["runs"]["gan"]["measured"]
+    yield "| | confident share | least frequent digit | most frequent digit | Fréchet distance |"
+    yield "|---|---:|---:|---:|---:|"
+    for name in ("generated", "training_images"):
+        digits = found[name]["digits"]
+        yield (
+            f"| {name.replace('_', ' ')} | {found[name]['recognised']:.1%} | {min(digits):.1%} "
+            f"| {max(digits):.1%} | {found[name]['distance']:.2f} |"
+        )

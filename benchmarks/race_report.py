@@ -1,4 +1,4 @@
-"""The results of the race: figures and tables, from results/race.json alone.
+"""The results of the race: figures and tables, from results/race.json; lines of code are counted.
 
 A contender's time in a round is the median of the epochs of its process. What is shown is the
 median over the rounds; ratios come with the interval that holds 95 % of 10,000 resamplings of the
@@ -11,7 +11,9 @@ from statistics import median
 import matplotlib.pyplot as plt
 import numpy as np
 
+from benchmarks.contenders import CONTENDERS
 from benchmarks.harness import spread
+from benchmarks.lines import count_lines
 
 OURS = "fused", "sparse", "simd", "numpy"  # `bare` is everybody's
 BASELINES = {"torch": "PyTorch in memory", "bare": "bare NumPy"}  # whom all are compared with
@@ -109,10 +111,11 @@ def start_table(results):
     for name in sorted(goal, key=lambda name: seconds[name]["cached"]):
         training = median(run["training"] for run in goal[name]["cached"])
         peak = median(run["peak_mb"] for run in memory[name])
+        lines = count_lines(CONTENDERS[name].source())
         yield (
             f"| {results['titles'][name]} | {seconds[name]['cold']:.1f} s "
             f"| {seconds[name]['cached']:.1f} s | {training:.1f} s "
-            f"| {goal[name]['cached'][0]['epochs']} | {peak:.0f} MB | {results['lines'][name]} |"
+            f"| {goal[name]['cached'][0]['epochs']} | {peak:.0f} MB | {lines} |"
         )
 
 

@@ -13,7 +13,7 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
-from benchmarks import gemm_report, race_report, readme
+from benchmarks import gemm_report, race_report, readme, sources
 from benchmarks.harness import RESULTS
 
 
@@ -36,17 +36,29 @@ class Table(NamedTuple):
         return json.loads(path.read_text()) if path.exists() else None
 
     def text(self, folder=RESULTS):
-        """Return the Markdown, None where nothing was measured yet."""
+        """Return the Markdown, None where nothing was measured yet.
+
+        The first table that a page has of some results says whether they are stale.
+        """
         if (results := self.load(folder)) is None:
             return None
         module, function = self.maker.split(":")
         made = getattr(importlib.import_module(module), function)(results)
-        return made if isinstance(made, str) else "\n".join(made)
+        text = made if isinstance(made, str) else "\n".join(made)
+        of_them = [t for t in TABLES if (t.page, t.results) == (self.page, self.results)]
+        stale = sources.caption(self.results) if of_them[:1] == [self] else ""
+        return f"{text}\n\n{stale}" if stale else text
 
 
-TOP, HERE = "README.md", "benchmarks/README.md"
+TOP, HERE, REFERENCE = "README.md", "benchmarks/README.md", "torch_ref/README.md"
+KERNELS, BUGS = "scratchnet/kernels/README.md", "torch_ref/mutation/README.md"
 MUTATION = "torch_ref/mutation/results.json"
 TABLES = [
+    Table("train", TOP, "pictures", "benchmarks.transcripts:train"),
+    Table("lockstep", TOP, "pictures", "benchmarks.transcripts:lockstep_end"),
+    Table("lockstep-first", REFERENCE, "pictures", "benchmarks.transcripts:lockstep_first"),
+    Table("lockstep-worst", REFERENCE, "pictures", "benchmarks.transcripts:lockstep_worst"),
+    Table("free-run", REFERENCE, "pictures", "benchmarks.transcripts:free_run"),
     Table("race-top", TOP, "race", "benchmarks.race_report:top_table"),
     Table("accuracy", TOP, "accuracy", "benchmarks.accuracy:table"),
     Table("mutation-top", TOP, MUTATION, "benchmarks.mutation_report:top_rows"),
@@ -61,13 +73,15 @@ TABLES = [
     Table("gan", HERE, "gan", "benchmarks.gan:summary"),
     Table("overhead", HERE, "overhead", "benchmarks.overhead:summary"),
     Table("weights", HERE, "weights", "benchmarks.weights:summary"),
-    Table("pictures", HERE, "pictures", "benchmarks.pictures:table"),
+    Table("pictures", HERE, "pictures", "benchmarks.pictures:accuracies"),
+    Table("corruptions", HERE, "pictures", "benchmarks.pictures:corruptions"),
+    Table("search", HERE, "pictures", "benchmarks.pictures:search"),
+    Table("gan-metrics", HERE, "pictures", "benchmarks.pictures:gan_metrics"),
     Table("faults", HERE, "faults", "benchmarks.fault_report:table"),
     Table("gemm", "benchmarks/results/gemm.md", "gemm", "benchmarks.gemm_report:gemm_table"),
-    Table("ladder", "scratchnet/kernels/README.md", "gemm", "benchmarks.ladder_table:ladder_table"),
-    Table(
-        "mutation", "torch_ref/mutation/README.md", MUTATION, "benchmarks.mutation_report:tables"
-    ),
+    Table("ladder", KERNELS, "gemm", "benchmarks.ladder_table:ladder_table"),
+    Table("roofline", KERNELS, "gemm", "benchmarks.ladder_table:roofline"),
+    Table("mutation", BUGS, MUTATION, "benchmarks.mutation_report:tables"),
 ]
 FIGURES = {"gemm": gemm_report.figures, "race": race_report.figures}  # results -> {name: Figure}
 

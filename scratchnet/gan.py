@@ -14,7 +14,6 @@ import dataclasses
 import numpy as np
 import threadpoolctl
 
-from scratchnet import data
 from scratchnet.cli import entry
 from scratchnet.cli.options import kernel, parse
 from scratchnet.cli.summary import print_data, print_machine, print_network
@@ -24,6 +23,7 @@ from scratchnet.training.classifier_run import load_network
 from scratchnet.training.config import GANConfig, resolve
 from scratchnet.training.epoch import adversarial, fit
 from scratchnet.training.gan_run import GANRun, load_gan
+from scratchnet.training.run import load_data
 from scratchnet.training.run_folder import open_run_folder
 
 COMPARED = 10_000  # digits that the classifier evaluates at the end
@@ -35,7 +35,7 @@ def main(argv=None):
     given = parse(GANConfig, "python -m scratchnet.gan", description, argv)
     config, checkpoint = resolve(GANConfig, given, load_gan)
     rng, matmul = np.random.default_rng(config.seed), kernel(config.matmul, config.threads)
-    dataset = data.load(config.dataset, config.data_dir)
+    dataset = load_data(config, checkpoint)
     images = dataset.train.images  # (N,28,28)
     classifier = load_evaluator(config.judge, dataset) if config.judge else None
     if config.dry_run:
@@ -58,9 +58,10 @@ def main(argv=None):
             run.resume(*checkpoint)
         folder.write_config(config, dataset)
         with run.ends_explained():
+            train_one_epoch = adversarial(gan, config, images)
             if not checkpoint:
                 run.draw_digits(0)
-            fit(run, adversarial(gan, config, images))
+            fit(run, train_one_epoch)
             finish(run)
 
 
@@ -69,7 +70,7 @@ def load_evaluator(name, dataset):
     try:
         return load_network(name, dataset)
     except CheckpointError as error:
-        raise CheckpointError(f"--judge: {error}; or name another classifier") from error
+        raise CheckpointError(f"--judge: {error}") from error
 
 
 def print_start(run):
@@ -98,8 +99,8 @@ def finish(run):
         keys = ("recognised", "digits", "distance")  # in metrics.json
         scores = {name: dict(zip(keys, score, strict=True)) for name, score in found.items()}
     run.folder.write_metrics(run.dataset, run.history, **scores)
-    run.write_figures()
     if not run.config.dry_run:
+        run.write_figures()
         run.folder.print_files()
 
 

@@ -22,14 +22,24 @@ def main(argv=None):
     """Run the command; DataError at the end if an image could not be read."""
     description = "Predict the digit in each image, with its probability."
     parser = Parser("python -m scratchnet.predict", description=description, allow_abbrev=False)
-    file = file_path("FILE").arguments
-    parser.add_argument("images", nargs="+", metavar="IMAGE", help="a PNG or JPEG of one digit")
-    parser.add_argument("--model", required=True, help="a run, or its model.safetensors", **file)
+    file, model = file_path("FILE.png").arguments, file_path("RUN").arguments
+    parser.add_argument(
+        "images", nargs="+", metavar="IMAGE", help="PNG or JPEG of one digit, on paper or screen"
+    )
+    parser.add_argument(
+        "--model", required=True, help="a trained run: its folder or model.safetensors", **model
+    )
     parser.add_argument("--json", action="store_true", help="print JSON, with all probabilities")
-    parser.add_argument("--show", help="save what the network saw, as a PNG", **file)
+    parser.add_argument(
+        "--show", help="save what the network saw, in 28 x 28 pixels, as a PNG", **file
+    )
     options = parser.parse_args(argv)
     if options.show:
+        if Path(options.show).suffix.lower() != ".png":
+            raise UsageError(f"--show {options.show}: a PNG is written; let the name end in .png")
         show = Path(options.show).resolve()
+        if not show.parent.is_dir():
+            raise UsageError(f"--show {options.show}: there is no folder {show.parent}")
         for path in (*options.images, options.model):
             if Path(path).resolve() == show:
                 raise UsageError(f"--show {options.show}: would replace the {path} to be read")

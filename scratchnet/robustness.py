@@ -16,7 +16,7 @@ from scratchnet import data
 from scratchnet.cli import entry
 from scratchnet.cli.options import parse
 from scratchnet.cli.summary import print_data
-from scratchnet.data.corruptions import CORRUPTIONS, corrupt
+from scratchnet.data.corruptions import CORRUPTIONS, corrupt, occluded_squares
 from scratchnet.evaluation.metrics import evaluate
 from scratchnet.files import write_csv
 from scratchnet.training.classifier_run import load_network
@@ -31,10 +31,14 @@ def corrupted(images, seed):
     The five strengths of a corruption share their random numbers: what grows is the strength only.
     """
     yield CLEAN, images
-    for i, (name, corruption) in enumerate(CORRUPTIONS.items()):
+    for name, corruption in CORRUPTIONS.items():
         for strength in corruption.strengths:
-            rng = np.random.default_rng((seed, i))
-            yield (name, strength), corrupt(images, name, strength, rng)
+            yield (name, strength), corrupt(images, name, strength, generator(name, seed))
+
+
+def generator(name, seed):
+    """Return the random generator of a corruption."""
+    return np.random.default_rng((seed, list(CORRUPTIONS).index(name)))
 
 
 def measure(networks, test, seed):
@@ -84,7 +88,11 @@ def main(argv=None):
 
     first = np.array([np.flatnonzero(test.labels == digit)[0] for digit in set(test.labels)])
     shown = dict(corrupted(test.images[first], config.seed))
-    plots.save(plots.corrupted_digits(shown), folder / "digits.png")
+    squares = {
+        side: occluded_squares(len(first), side, generator("occlusion", config.seed))
+        for side in CORRUPTIONS["occlusion"].strengths
+    }
+    plots.save(plots.corrupted_digits(shown, squares), folder / "digits.png")
     plots.save(plots.robustness(scores, names), folder / "accuracy.png")
     print(f"files   accuracy.csv, accuracy.png, digits.png in {folder}")
 

@@ -21,10 +21,26 @@ in_command = any(
 )
 
 
+cleanups = []  # functions that a command calls before it ends, whatever ends it
+
+
+@contextlib.contextmanager
+def cleaned_up(cleanup):
+    """Call a function at the end of `with`, also where a signal ends the command within it."""
+    cleanups.append(cleanup)
+    try:
+        yield
+    finally:
+        cleanups.remove(cleanup)
+        cleanup()
+
+
 def end(signum, _):
     """Say so and end: a library might catch an exception."""
     with contextlib.suppress(OSError):  # nobody may be listening
         os.write(2, b"stopped\n")
+    for cleanup in reversed(cleanups):
+        cleanup()
     os._exit(128 + signum)
 
 

@@ -24,6 +24,7 @@ from scratchnet.nn.optim import SGD
 from scratchnet.training.classifier_run import ClassifierRun, hold_out_validation, load_classifier
 from scratchnet.training.config import MODELS, TrainConfig, resolve
 from scratchnet.training.epoch import ENGINES, fit
+from scratchnet.training.run import load_data
 from scratchnet.training.run_folder import open_run_folder
 
 
@@ -33,7 +34,7 @@ def main(argv=None):
     given = parse(TrainConfig, "python -m scratchnet.train", description, argv)
     config, checkpoint = resolve(TrainConfig, given, load_classifier)
     matmul = kernel(config.matmul, config.threads)
-    dataset = data.load(config.dataset, config.data_dir)
+    dataset = load_data(config, checkpoint)
     config, train, validation = hold_out_validation(dataset, config)
     if config.dry_run:
         config = dataclasses.replace(config, epochs=1)
@@ -72,7 +73,7 @@ def finish(run):
     counts = confusion_matrix(p.argmax(axis=1), test.labels)  # (10,10)
     scores = {"test_accuracy": score, "test_loss": loss, "confusion_matrix": counts.tolist()}
     run.folder.write_metrics(run.dataset, run.history, **scores)
-    if not run.config.no_plots:
+    if not (run.config.no_plots or run.config.dry_run):
         run.write_figures(p, counts)
     held_out = " of the sample" if run.dataset.name == "sample" else ""
     print(f"test    accuracy {score:.2%}, loss {loss:.4f} on {len(test.labels):,} images{held_out}")

@@ -18,7 +18,6 @@ import multiprocessing
 import signal
 import sys
 import time
-import warnings
 from pathlib import Path
 
 import threadpoolctl
@@ -62,9 +61,9 @@ def main(argv=None):
     if lost:
         print(f"lost    {lost} of {config.jobs} processes; the others did their trials")
     with reachable(config.storage):
-        best = write_results(study, config, folder)
+        best, files = write_results(study, config, folder)
     print(f"best    {describe(best)}")
-    print(f"files   best.json, trials.csv, history.png, importance.png in {folder}")
+    print(f"files   {', '.join(files)} in {folder}")
     print(f"        {time.perf_counter() - begin:.0f} s; the test images are unseen so far; next:")
     print(f"        python -m scratchnet.train --config {folder / 'best.json'}")
 
@@ -142,7 +141,7 @@ def rounded(params):
 
 
 def write_results(study, config, folder):
-    """Leave the best options, every trial and the two figures in the folder; return the best."""
+    """Leave the best options, every trial and figures; return the best trial and the files."""
     from optuna.importance import get_param_importances
     from optuna.trial import FixedTrial
 
@@ -161,11 +160,12 @@ def write_results(study, config, folder):
     options |= {"engine": "fused", "seed": config.seed}
     write_json(folder / "best.json", options)
     plots.save(plots.search_history(trials), folder / "history.png")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # that few trials say little; the title does
+    files = ["best.json", "trials.csv", "history.png"]
+    if len(complete) >= plots.MANY_TRIALS:
         shares = get_param_importances(study)
-    plots.save(plots.importance(shares, len(complete)), folder / "importance.png")
-    return best
+        plots.save(plots.importance(shares, len(complete)), folder / "importance.png")
+        files.append("importance.png")
+    return best, files
 
 
 if __name__ == "__main__":

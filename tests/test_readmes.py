@@ -1,8 +1,9 @@
-"""The READMEs: every relative link and every anchor leads somewhere."""
+"""The READMEs: every relative link and every anchor leads somewhere, and the program runs."""
 
 import re
 
 import pytest
+from threadpoolctl import threadpool_limits
 
 from tests.conftest import ROOT
 
@@ -48,3 +49,12 @@ def test_every_relative_link_of_a_readme_leads_to_a_file_and_a_heading(readme):
 def test_the_checker_finds_headings_as_github_names_their_anchors():
     page = "# What you see\n## `nn`, the maths\n```\n# no heading\n```\n## What you see\n"
     assert anchors(page) == {"what-you-see", "nn-the-maths", "what-you-see-1"}
+
+
+def test_the_program_of_the_first_page_learns_the_digits_as_it_says(capsys):
+    page = (ROOT / "README.md").read_text(encoding="utf-8")
+    (program,) = re.findall(r"^```python\n(.*?)^```", page, re.M | re.S)
+    with threadpool_limits(1):
+        exec(program, {})
+    (said,) = re.findall(r"# (\d+)%$", program, re.M)
+    assert abs(int(capsys.readouterr().out.removesuffix("%\n")) - int(said)) <= 1

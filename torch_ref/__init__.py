@@ -14,14 +14,11 @@ The criteria and the error bounds need no PyTorch: they are in `scratchnet.check
 `torch_ref` imports `scratchnet`, never the other way.
 """
 
+import importlib.util
 import sys
 
 from scratchnet import signals  # before torch, for Ctrl-C during its long import
 
-try:
-    import torch  # noqa: F401
-except ModuleNotFoundError:
-    if not signals.in_command:
-        raise
+if signals.in_command and importlib.util.find_spec("torch") is None:
     print('PyTorch is not installed: pip install -e ".[test]" brings it', file=sys.stderr)
     sys.exit(6)

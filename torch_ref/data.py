@@ -30,7 +30,7 @@ except RuntimeError as error:
     _operators.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
     import torchvision  # noqa: F401
 
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, TensorDataset
 from torchvision import datasets, transforms
 
 
@@ -55,6 +55,13 @@ def torchvision_folder(found):
         for name in mnist.MNIST_SHA256:
             (raw / name).write_bytes(_idx_bytes(found, name))
         yield root
+
+
+def pictures(images, labels):
+    """Return the data set of images uint8 (N, 28, 28) and labels (N,), read by torchvision."""
+    images = np.require(images, requirements="W")  # PyTorch warns of read-only arrays
+    read = [transforms.functional.to_tensor(image) for image in images]  # (1,28,28) each
+    return TensorDataset(torch.stack(read), torch.from_numpy(labels))
 
 
 def batches(dataset, batch_size, *, seed, epoch, dtype=torch.float32):

@@ -39,14 +39,16 @@ def _dense(sizes, dtype):
     return layers[:-1]
 
 
-def to_torch(gan):
-    """Return the twin of a `scratchnet.nn.gan.GAN`, with its weights and options."""
+def to_torch(gan, **recipe):
+    """Return the twin of a `scratchnet.nn.gan.GAN`, with its weights.
+
+    Args: lrs and betas, as for TorchGAN; those of the GAN, unless they are given.
+    """
     adams = gan.generator_adam, gan.discriminator_adam
     networks = gan.generator, gan.discriminator
     theirs = TorchGAN(
         *map(widths, networks),
-        lrs=[adam.lr for adam in adams],
-        betas=adams[0].betas,
+        **{"lrs": [adam.lr for adam in adams], "betas": adams[0].betas} | recipe,
         dtype=torch.from_numpy(gan.generator.parametric_layers[0].W).dtype,
     )
     for network, model in zip(networks, (theirs.generator, theirs.discriminator), strict=True):

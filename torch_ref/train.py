@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader
 
 from scratchnet.cli import entry
 from scratchnet.cli.options import Parser, add_options
+from scratchnet.cli.summary import print_data
 from scratchnet.errors import NumericError
 from scratchnet.training.config import TrainConfig
 from torch_ref import data
@@ -56,8 +57,8 @@ def evaluate(model, criterion, loader):
 
 def main(argv=None):
     """Run the command; return the test accuracy."""
-    parser = Parser("python -m torch_ref.train", description="Train the same network in PyTorch.")
-    add_options(parser, TrainConfig, *OPTIONS)
+    parser = Parser("python -m torch_ref.train", description="Train the same MLP in PyTorch.")
+    add_options(parser, TrainConfig, *OPTIONS, model="mlp")
     options = TrainConfig(**vars(parser.parse_args(argv)))
     torch.manual_seed(options.seed)
     torch.set_num_threads(options.threads)
@@ -73,9 +74,7 @@ def main(argv=None):
         momentum=options.momentum,
         weight_decay=options.weight_decay,
     )
-    print(f"data    {found.name}: {len(train):,} training, {len(test):,} test images")
-    if found.notice:
-        print(f"        {found.notice}")
+    print_data(found, f"{len(train):,} training and {len(test):,} test images")
 
     for epoch in range(1, options.epochs + 1):
         start = time.perf_counter()

@@ -1,11 +1,14 @@
 """The catalogue of bugs: the classic mistakes, each as a patch of scratchnet.
 
 Most of them train. Many reach an accuracy over 90 %, and a few that of the right network: a loss
-that falls and an accuracy that rises prove little.
+that falls and an accuracy that rises prove little. Those of kernels, engines and commands stand in
+`kernel_bugs`.
 """
 
 import re
 from typing import NamedTuple
+
+from scratchnet.checking import kernel_bugs
 
 # Under [model: file] the bugs of a file: the name, then - the right text and + the wrong one, once
 # or more often. Each right text stands in the file exactly once.
@@ -356,4 +359,4 @@ def _code(lines):
     return "\n".join(line[len("    - ") :] for line in lines.splitlines())
 
 
-BUGS = tuple(_bugs(CATALOGUE))
+BUGS = (*_bugs(CATALOGUE), *_bugs(kernel_bugs.CATALOGUE))

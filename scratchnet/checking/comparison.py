@@ -6,7 +6,9 @@
 
 A tensor has to pass the strict criterion. Where it does not since its terms cancel, such as p - 1
 of a confident network, it has to lie within its error bound element by element, and the report says
-so. Nothing has an absolute tolerance, and a NaN fails each comparison.
+so. What a step updates, parameters and the state of the optimiser, has to lie within its bound in
+any case: a step is small beside the weights, so that a wrong one could pass for their rounding.
+Nothing has an absolute tolerance, and a NaN fails each comparison.
 """
 
 from dataclasses import dataclass, replace
@@ -29,6 +31,7 @@ class Comparison:
     of_norm: float  # the same, in eps of the Euclidean norm
     strict: float  # the same, as a multiple of what is allowed; passes up to 1
     bound: float | None = None  # the same, of the error bound, if that had to decide
+    updated: bool = False  # by the step: then the bound decides alone
 
     @property
     def cancels(self):
@@ -37,11 +40,14 @@ class Comparison:
 
     @property
     def ok(self):
-        return self.strict <= 1 or self.cancels
+        within = self.bound is not None and self.bound <= 1
+        return within if self.updated else self.strict <= 1 or within
 
     @property
     def excess(self):
-        """By what factor the tensor misses the criterion that is kinder to it; over 1 fails."""
+        """By what factor the tensor misses the criterion, the kinder one; over 1 fails."""
+        if self.updated:
+            return self.bound
         factors = [f for f in (self.strict, self.bound) if f is not None]
         return float("inf") if np.isnan(factors).any() else min(factors)
 
@@ -54,12 +60,13 @@ class Comparison:
         return "ok, same bits" if self.difference == 0 else "ok"
 
 
-def compare(name, ours, theirs, bound=None):
+def compare(name, ours, theirs, bound=None, *, updated=False):
     """Return the Comparison of two arrays; `theirs` is the reference.
 
     Args:
         bound: a function of no arguments that returns how far each element may differ, called only
-            if the strict criterion fails. None for tensors that must have the same bits.
+            if it has to decide. None for tensors that must have the same bits.
+        updated: whether the bound decides alone, not only where the strict criterion fails.
     """
     if ours is None or ours.shape != theirs.shape or ours.dtype != theirs.dtype:
         return Comparison(name, theirs.shape, np.nan, np.nan, np.nan, np.nan)
@@ -82,14 +89,14 @@ def compare(name, ours, theirs, bound=None):
     else:
         strict = max(of_max / MAX_LIMIT, of_norm / NORM_LIMIT)
     comparison = Comparison(name, theirs.shape, difference, of_max, of_norm, strict)
-    if comparison.ok or not np.isfinite(difference):
+    if not np.isfinite(difference) or (comparison.ok and not updated):
         return comparison
     with np.errstate(divide="ignore"):  # where nothing is allowed, a difference is ∞ times too much
         worst = float(np.divide(gaps, bound(), out=np.zeros_like(gaps), where=gaps > 0).max())
-    return replace(comparison, bound=worst)
+    return replace(comparison, bound=worst, updated=updated)
 
 
-def compare_step(bounds, ours, theirs):
+def compare_step(bounds, ours, theirs, before):
     """Return the Comparisons of every tensor of two traces of a step, in the order of computation.
 
     After the first tensor that fails only the strict criterion counts: what follows from a wrong
@@ -98,12 +105,14 @@ def compare_step(bounds, ours, theirs):
     Args:
         bounds: {name: bound}, as `layer_bounds.step_bounds` returns them.
         ours, theirs: the two traces.
+        before: {name: array} of what the step updates.
     """
     comparisons = []
     for name, bound in bounds.items():
-        if bound and not all(comparison.ok for comparison in comparisons):
-            bound = _no_difference
-        comparisons.append(compare(name, ours.get(name), theirs[name], bound))
+        sound = all(comparison.ok for comparison in comparisons)
+        bound, updated = (bound, name in before) if sound else (bound and _no_difference, False)
+        compared = compare(name, ours.get(name), theirs[name], bound, updated=updated)
+        comparisons.append(compared)
     return comparisons
 
 

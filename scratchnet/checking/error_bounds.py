@@ -184,20 +184,31 @@ def sigmoid_bound(x):
 def velocity_bound(g, p, v, momentum, weight_decay):
     """Return the bound for v' = momentum v + g + weight_decay p, for a pair g of gradients.
 
-    The old velocity v and the parameter p are the same on both sides; each side rounds at most five
-    times, whether it fuses multiplications with additions or not.
+    The old velocity v and the parameter p are the same on both sides. On the way into the sum each
+    term is rounded four times at most, the rates among them, and fewer where a multiplication is
+    fused with an addition.
     """
     eps, tiny = _format(p)
     magnitude = _step(g, p, v, momentum, weight_decay)
-    return apart(g) + 5 * eps * magnitude + 8 * tiny
+    return apart(g) + 2 * gamma(4, eps) * magnitude + 8 * tiny
 
 
 def parameter_bound(g, p, v, momentum, weight_decay, lr):
-    """Return the bound for p' = p - lr v', with the arguments of `velocity_bound`."""
+    """Return the bound for p' = p - lr v', with the arguments of `velocity_bound`.
+
+    As p is the same on both sides, this bounds what their changes p' - p differ by. The subtraction
+    rounds p once, and lr v' three times at most, lr and the product among them: for both sides
+
+        |Δ₁ - Δ₂| <= lr |v'₁ - v'₂| + 2 γ₁ |p| + 2 γ₃ lr |v'|
+
+    So a change that should not be there is seen in one step where it exceeds eps |p|: a weight
+    decay from lr · weight_decay = eps on, 1.2e-7 in float32.
+    """
     eps, tiny = _format(p)
-    magnitude = np.abs(p) + lr * _step(g, p, v, momentum, weight_decay)
     passed_on = lr * velocity_bound(g, p, v, momentum, weight_decay)
-    return passed_on + 3 * eps * magnitude + 8 * tiny
+    rounded = gamma(1, eps) * np.abs(p.astype(np.float64))
+    rounded += gamma(3, eps) * lr * _step(g, p, v, momentum, weight_decay)
+    return passed_on + 2 * rounded + 8 * tiny
 
 
 def mean_bound(g, m, beta):
@@ -257,8 +268,8 @@ def _float64(arrays):
 
 def _step(g, p, v, momentum, weight_decay):
     """The summands of the new velocity, all of them positive."""
-    g, p, v = map(np.abs, _float64((g[1], p, v)))
-    return g + weight_decay * p + momentum * v
+    p, v = map(np.abs, _float64((p, v)))
+    return _larger(g) + weight_decay * p + momentum * v
 
 
 def _log_softmax(logits):

@@ -6,6 +6,7 @@ The package itself is never changed.
 import importlib
 import shutil
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -18,6 +19,12 @@ SIZES = (784, 128, 64, 10)
 CHANNELS, WIDTHS = (4, 8), (32, 10)  # of a small CNN: mistakes are as wrong, and sooner measured
 NOISE, HIDDEN = 16, (64,)  # of a small GAN
 GAN_LR = 2e-4
+RUNGS = {"tiled mlp": "loops", "simd mlp": "simd", "sparse mlp": "sparse"}  # modules, by models
+COMMANDS = {"layered mlp": "train", "fused mlp": "train", "trained gan": "gan"}  # by models
+# What is imported of a planted package: all that its networks, kernels and commands ever need.
+MODULES = ("data", "nn.gan", "training.epoch")
+KERNELS = tuple(f"kernels.{name}" for name in ("conv_ops", "adam", "loops", "simd", "sparse"))
+OF_COMMANDS = ("kernels.fused", "data.corruptions", "evaluation.plots", "train", "gan")
 
 
 def plant(bug, folder):
@@ -37,31 +44,54 @@ def plant(bug, folder):
 def import_planted(bug):
     """Return the package scratchnet with the bug in it, imported beside the right one."""
 
-    def ours():
-        return {name: m for name, m in sys.modules.items() if name.split(".")[0] == "scratchnet"}
-
-    right = ours()
-    with TemporaryDirectory() as folder:
+    compiles = bug.file.startswith("kernels/") or bug.model in RUNGS
+    needed = MODULES + (KERNELS if compiles or bug.model in COMMANDS else ())
+    needed += OF_COMMANDS if bug.model in COMMANDS else ()
+    with TemporaryDirectory() as folder, _set_aside({}) as modules:
         plant(bug, folder)
-        for name in right:
-            del sys.modules[name]
         sys.path.insert(0, folder)
         try:
             planted = importlib.import_module("scratchnet")
-            for name in ("data", "nn.gan", "training.epoch"):
-                importlib.import_module(f"scratchnet.{name}")
-            if bug.file.startswith("kernels/"):
-                # Machine code of these sources alone: in the user's cache lies that of the right.
+            if len(needed) > len(MODULES):
                 jit = importlib.import_module("scratchnet.kernels.jit")
-                jit.DiskCache = lambda py_func: NullCache()
-                for name in ("conv_ops", "adam"):
-                    importlib.import_module(f"scratchnet.kernels.{name}")
+                if bug.file.startswith("kernels/") and bug.edits:
+                    # Machine code of these sources alone: in the cache lies that of the right ones.
+                    jit.DiskCache = lambda py_func: NullCache()
+                else:
+                    jit.cache_folder()  # named after the sources, while they are there
+            for name in needed:
+                importlib.import_module(f"scratchnet.{name}")
         finally:
             sys.path.remove(folder)
-            for name in ours():
-                del sys.modules[name]
-            sys.modules.update(right)
+        modules.update(_imported())
+    planted.modules = modules
     return planted
+
+
+@contextmanager
+def in_place(planted):
+    """Have every import of scratchnet find the planted package meanwhile, as its commands do."""
+    with _set_aside(planted.modules):
+        yield
+
+
+@contextmanager
+def _set_aside(modules):
+    """Exchange the imported modules of scratchnet for others, {name: module}, meanwhile."""
+    right = _imported()
+    for name in right:
+        del sys.modules[name]
+    sys.modules.update(modules)
+    try:
+        yield modules
+    finally:
+        for name in _imported():
+            del sys.modules[name]
+        sys.modules.update(right)
+
+
+def _imported():
+    return {name: m for name, m in sys.modules.items() if name.split(".")[0] == "scratchnet"}
 
 
 def build(planted, model, dtype=np.float32):
@@ -79,4 +109,6 @@ def build(planted, model, dtype=np.float32):
         layer_args["matmul"] = planted.kernels.simd.simd
     if "cnn" in model:
         return planted.CNN(WIDTHS, channels=CHANNELS, **layer_args)
+    if model in RUNGS:
+        layer_args["matmul"] = getattr(getattr(planted.kernels, RUNGS[model]), model.split()[0])
     return planted.MLP(SIZES, **layer_args)

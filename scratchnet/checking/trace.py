@@ -46,16 +46,16 @@ def watch(network, optimiser, learn):
         learn: a function of no arguments that lets the network and the optimiser take one training
             step, and returns the loss.
     """
-    trace = {}
-    with _watched(network, trace):
-        trace["loss"] = np.array(learn())
-    trace |= _copies(network.gradients())
-    return trace | state(network, optimiser)
+    with watched(network, optimiser) as trace:
+        loss = learn()
+    return trace | {"loss": np.array(loss)}
 
 
 @contextmanager
-def _watched(network, trace):
-    """Write what the network is given and what its layers return into the trace meanwhile."""
+def watched(network, optimiser):
+    """Watch the step that is taken meanwhile; after it, the trace that is given holds all but the
+    loss."""
+    trace = {}
     names = layer_names(network.layers)
     network.forward = _recording(network.forward, trace, given="x")
     network.backward = _recording(network.backward, trace, given="dlogits")
@@ -65,11 +65,12 @@ def _watched(network, trace):
     for name, layer in zip(names, network.layers[1:], strict=False):
         layer.backward = _recording(layer.backward, trace, returned=f"d{name}")
     try:
-        yield
+        yield trace
     finally:
-        for watched in (network, *network.layers):
-            vars(watched).pop("forward")  # uncovers the method of the class
-            vars(watched).pop("backward", None)
+        for each in (network, *network.layers):
+            vars(each).pop("forward")  # uncovers the method of the class
+            vars(each).pop("backward", None)
+    trace |= _copies(network.gradients()) | state(network, optimiser)
 
 
 def _recording(method, trace, *, given=None, returned=None):

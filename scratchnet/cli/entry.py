@@ -7,6 +7,7 @@ import contextlib
 import os
 import signal
 import sys
+import threading
 
 from scratchnet import signals
 from scratchnet.errors import EXIT_CODES, Stopped
@@ -19,6 +20,7 @@ def run(command):
         raise Stopped(signum)
 
     signals.in_command = True
+    sys.unraisablehook = _stop_again
     _prepare_streams()
     try:
         signals.handle(stop)
@@ -45,6 +47,10 @@ def describe(error):
         return f"not enough memory: {error}"
     if isinstance(error, OSError) and error.filename:
         return f"{error.filename}: {error.strerror}"
+    try:
+        sys.stdout.flush()
+    except OSError as unwritten:
+        return f"standard output: {unwritten.strerror}"
     return error
 
 
@@ -58,6 +64,18 @@ def _exit(code, message):
     with contextlib.suppress(OSError):  # a full disk or a closed pipe does not change the code
         print(one_line(message), file=sys.stderr)
     sys.exit(code)
+
+
+def _stop_again(unraisable):
+    # Raised in a destructor, such as that of a progress bar, an exception is printed and dropped.
+    # A moment later the stop is asked for again, and raised wherever the command is then.
+    if isinstance(unraisable.exc_value, Stopped):
+        again = os.kill, (os.getpid(), unraisable.exc_value.signum)
+        timer = threading.Timer(0.01, *again)
+        timer.daemon = True
+        timer.start()
+    else:
+        sys.__unraisablehook__(unraisable)
 
 
 def _prepare_streams():

@@ -20,6 +20,8 @@ from scratchnet import kernels
 from scratchnet.cli.entry import one_line
 from scratchnet.errors import UsageError
 
+EXAMPLE = 'it should be like {"lr": 0.05, "hidden": [512, 256]}'  # a file of --config
+
 # What a resumed run does with an option that its checkpoint records.
 FIXED = "fixed on resume"  # it decides the weights, bit for bit
 DEFAULT = "default on resume"  # it may be told otherwise
@@ -161,12 +163,16 @@ def parse(config_class, prog, description, argv=None):
     return read_config(given["config"], config_class) | given if "config" in given else given
 
 
-def add_options(parser, config_class, *names):
-    """Add the options of a dataclass, all or those named; none leaves a default in the result."""
+def add_options(parser, config_class, *names, model=None):
+    """Add the options of a dataclass, all or those named; none leaves a default in the result.
+
+    --help shows the defaults of a model, or of every one.
+    """
     for field in options_of(config_class):
         if names and field.name not in names:
             continue
         default = field.metadata["default"]
+        default = default[model] if model and isinstance(default, dict) else default
         unsaid = default is None or default is False or default is MISSING
         parser.add_argument(
             flag(field.name),
@@ -191,31 +197,37 @@ def flag(name):
 
 
 def in_words(default):
-    """Return a default as --help shows it: 0.1, 128 64, or mlp 10; cnn 5."""
+    """Return a default as --help shows it: 0.1, 128 64, or 10 for mlp, 5 for cnn."""
     if isinstance(default, dict):
-        return "; ".join(f"{model} {in_words(value)}" for model, value in default.items())
+        return ", ".join(f"{in_words(value)} for {model}" for model, value in default.items())
     return " ".join(map(str, default)) if isinstance(default, list) else str(default)
 
 
 def read_config(path, config_class):
     """Return the options in a JSON file such as {"lr": 0.05, "hidden": [512, 256]}.
 
+    Or those in the config.json of a run, with which the same run can be made again.
     Each is checked as on the command line; null and false stand for one that is not given.
     UsageError: no such file, no JSON object, a key that is no option, or a wrong value.
     """
     try:
         with open(path, encoding="utf-8") as file:
             config = json.load(file)
-    except (OSError, ValueError, RecursionError) as error:
-        raise UsageError(f"--config: {path} cannot be read as JSON: {error}") from error
+    except OSError as error:
+        reason = f"cannot be read: {error.strerror}; name a JSON file of options"
+        raise UsageError(f"--config: {path} {reason}") from error
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"--config: {path} is no JSON ({error}); {EXAMPLE}") from error
+    if isinstance(config, dict):
+        config = config.get("options", config)
     if not isinstance(config, dict):
-        raise UsageError(f"--config: {path} holds no JSON object of options")
+        raise UsageError(f"--config: {path} holds no JSON object of options; {EXAMPLE}")
     checks = {field.name: field.metadata["check"] for field in options_of(config_class)}
     del checks["config"]  # files do not nest
     given = {}
     for name, value in config.items():
         if name not in checks:
-            raise UsageError(f"--config: {path}: {name!r} is no option of this command")
+            raise UsageError(f"--config: {path}: {name!r} is no option of this command, see --help")
         if value is None or value is False:
             continue
         check, arguments = checks[name]

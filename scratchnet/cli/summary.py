@@ -4,6 +4,7 @@ So nobody takes the sample for MNIST, or one kernel for another.
 """
 
 import importlib.metadata
+import textwrap
 
 import threadpoolctl
 
@@ -12,8 +13,9 @@ def print_data(dataset, amounts):
     """Print whose images these are, so many, and from where."""
     titles = {"mnist": "MNIST", "sample": "a SAMPLE of MNIST, not the full set"}
     print(f"data    {titles.get(dataset.name, 'NOT MNIST')}: {amounts}, from {dataset.origin}")
-    if dataset.notice:
-        print(f"        {dataset.notice}")
+    indent = {"initial_indent": " " * 8, "subsequent_indent": " " * 8}
+    for line in textwrap.wrap(dataset.notice, 100, break_on_hyphens=False, **indent):
+        print(line)
 
 
 def print_network(network):
@@ -40,3 +42,10 @@ def library(name):
         return f"numba {importlib.metadata.version('numba')}"
     blas = [info for info in threadpoolctl.threadpool_info() if info["user_api"] == "blas"]
     return f"{blas[0]['internal_api']} {blas[0]['version']}" if blas else "its own loops"
+
+
+def print_commands(commands):
+    """Print {module: what it does}, each as it is started."""
+    for module, purpose in commands.items():
+        print(f"python -m {module:22} {purpose}")
+    print("\nEach lists its options with --help.")

@@ -67,8 +67,11 @@ def batches(x, labels, batch_size, *, seed, epoch, start=0):
     """Yield (x (B, 784), labels (B,)) once around the data, in the order of `shuffled`.
 
     A run that stopped after batch k resumes with `start=k`. The last batch holds what is left, so
-    every image is seen once an epoch.
+    every image is seen once an epoch. ValueError if x and labels differ in length.
     """
+    x, labels = np.asarray(x), np.asarray(labels)
+    if len(x) != len(labels):
+        raise ValueError(f"{len(x):,} images and {len(labels):,} labels are not of one data set")
     order = shuffled(len(x), seed=seed, epoch=epoch)  # (N,)
     for first in range(start * batch_size, len(x), batch_size):
         chosen = order[first : first + batch_size]  # (B,)

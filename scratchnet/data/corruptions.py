@@ -64,11 +64,16 @@ def reduce_contrast(images, share, rng):
 
 def occlude(images, side, rng):
     """Black out a square of so many pixels a side, wherever it fits (DeVries & Taylor, 2017)."""
-    tops, lefts = rng.integers(0, 28 - side + 1, (2, len(images)))  # (N,), (N,)
+    tops, lefts = occluded_squares(len(images), side, rng)  # (N,), (N,)
     hidden = images.copy()
     for image, top, left in zip(hidden, tops, lefts, strict=True):
         image[top : top + side, left : left + side] = 0
     return hidden
+
+
+def occluded_squares(n, side, rng):
+    """Return the top rows and left columns, int64 (2, N), of the squares that `occlude` covers."""
+    return rng.integers(0, 28 - side + 1, (2, n))
 
 
 CORRUPTIONS = {

@@ -11,6 +11,7 @@ import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import numpy as np
 
@@ -67,7 +68,7 @@ def load(dataset="auto", data_dir=None):
         OSError: the download cannot be stored.
     """
     if dataset == "sample":
-        return _load_sample("as asked for; --dataset mnist takes the full set")
+        return _load_sample("a new run with --dataset mnist takes the full set")
     folder = data_dir if data_dir is not None else os.environ.get("SCRATCHNET_DATA_DIR") or None
     if folder is not None:
         return _load_folder(Path(folder), must_be_mnist=dataset == "mnist")
@@ -168,7 +169,7 @@ def _download(name, cache):
             pooch.retrieve(mirror + file, sha256, file, cache, downloader=download)
         except (requests.RequestException, ValueError) as error:
             # pooch raises ValueError when the bytes are not those of the checksum
-            failures.append(f"{mirror} ({_reason(error)})")
+            failures.append(f"{urlsplit(mirror).netloc} ({_reason(error)})")
         except OSError as error:
             if error.errno is not None:  # a full disk does not say whose file it was
                 error.filename = str(cache / file)

@@ -32,6 +32,7 @@ def accuracy(predicted, labels):
 
     Args: two arrays of classes, integers (N,); ValueError for other shapes or no image.
     """
+    predicted, labels = np.asarray(predicted), np.asarray(labels)
     if predicted.shape != labels.shape or labels.ndim != 1 or len(labels) == 0:
         raise ValueError(f"predictions {predicted.shape}, labels {labels.shape} must be one (N,)")
     return float((predicted == labels).mean())

@@ -11,12 +11,14 @@ import io
 import numpy as np
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
 from scratchnet.files import write_atomically
 
 # Okabe & Ito, "Color Universal Design" (2008): told apart with any colour vision and in print.
 BLUE, ORANGE, RED = "#0072B2", "#E69F00", "#D55E00"
+MANY_TRIALS = 20  # of a search: of fewer, the best tenth is a single one, which tells nothing
 SERIES = (BLUE, RED, "#009E73", "#CC79A7", "#56B4E9")  # for lines side by side
 
 
@@ -63,26 +65,29 @@ def curves(history):
         history: one dict an epoch with `epoch`, `train_loss`, and `val_loss` and `val_accuracy`,
             which are None where no images were held out.
     """
-    figure = Figure(figsize=(9, 3.6), layout="constrained")
-    loss_ax, accuracy_ax = figure.subplots(1, 2)
-    names = ("epoch", "train_loss", "val_loss")
-    epochs, train_loss, val_loss = ([row[name] for row in history] for name in names)
+    names = ("epoch", "train_loss", "val_loss", "val_accuracy")
+    epochs, train_loss, val_loss, accuracy = ([row[name] for row in history] for name in names)
+    validated = any(loss is not None for loss in val_loss)
+    figure = Figure(figsize=(9 if validated else 5, 3.6), layout="constrained")
+    loss_ax, *others = figure.subplots(1, 1 + validated, squeeze=False)[0]
     loss_ax.plot(epochs, train_loss, "o-", color=BLUE, label="training")
-    if any(loss is not None for loss in val_loss):
+    title = "Loss" if validated else "Loss; no validation images held out"
+    loss_ax.set(title=title, xlabel="epoch", ylabel="cross-entropy (nats)", ylim=(0, None))
+    if validated:
         loss_ax.plot(epochs, val_loss, "s--", color=ORANGE, label="validation")
-        accuracy = [100 * row["val_accuracy"] for row in history]
-        accuracy_ax.plot(epochs, accuracy, "s--", color=ORANGE)
-        best = int(np.argmax(accuracy))
-        accuracy_ax.plot(epochs[best], accuracy[best], "o", color=RED, ms=11, mfc="none", mew=2)
-        title = f"Validation accuracy, best {accuracy[best]:.2f} %"
-    else:
-        title, where = "Validation accuracy", accuracy_ax.transAxes
-        accuracy_ax.text(0.5, 0.5, "no images held out", ha="center", transform=where)
-    loss_ax.set(title="Loss", xlabel="epoch", ylabel="cross-entropy (nats)", ylim=(0, None))
+        (ax,) = others
+        percent = [100 * share for share in accuracy]
+        best = int(np.argmax(percent))
+        ax.plot(epochs, percent, "s--", color=ORANGE, clip_on=False)
+        circle = {"color": RED, "ms": 11, "mfc": "none", "mew": 2, "clip_on": False}
+        ax.plot(epochs[best], percent[best], "o", **circle)
+        ax.set(title=f"Validation accuracy, best {percent[best]:.2f} %", xlabel="epoch")
+        ax.margins(y=0.25)
+        low, high = ax.get_ylim()
+        ax.set(ylabel="accuracy (%)", ylim=(max(0, low), min(100, high)))
+    loss_ax.set_ylim(0, None)
     loss_ax.legend(frameon=False)
-    accuracy_ax.set(title=title, xlabel="epoch", ylabel="accuracy (%)")
-    accuracy_ax.margins(y=0.25)
-    tidy(loss_ax, accuracy_ax)
+    tidy(loss_ax, *others)
     return figure
 
 
@@ -125,10 +130,16 @@ def mistakes(images, labels, probabilities):
 
 
 def weights(W):
-    """Show the first layer's weights W (784, H): an image a hidden unit, 64 at most."""
+    """Show the first layer's weights W (784, H): an image a hidden unit.
+
+    Of more than 64 units those with the largest weight norm: they have learned most.
+    """
+    n_units = W.shape[1]
+    largest = np.argsort(-np.linalg.norm(W, axis=0), kind="stable")[:64]  # (64,) or (H,)
     figure = Figure(figsize=(7.2, 7.2), layout="constrained")
-    show_weights(figure, image_axes(figure, 8, 8), W.T.reshape(-1, 28, 28), shrink=0.5)
-    figure.suptitle(f"What {min(64, W.shape[1])} of {W.shape[1]} hidden units look at")
+    show_weights(figure, image_axes(figure, 8, 8), W.T[largest].reshape(-1, 28, 28), shrink=0.5)
+    which = f"{len(largest)} of" if n_units > 64 else "all"
+    figure.suptitle(f"Weights of {which} {n_units} hidden units, those of the largest norm first")
     return figure
 
 
@@ -150,7 +161,7 @@ def show_weights(figure, axes, W, shrink):
 
 
 def feature_maps(image, maps):
-    """Show a digit and its feature maps, a row a layer, 16 channels at most.
+    """Show a digit and its feature maps, a row a layer, of more than 16 maps the first 16.
 
     Args:
         image: uint8 (28, 28).
@@ -161,17 +172,22 @@ def feature_maps(image, maps):
     image_axes(left, 1, 1)[0, 0].imshow(image, cmap="gray_r", vmin=0, vmax=255)
     rows = right.subfigures(len(maps), 1, squeeze=False).flat
     for row, (title, channels) in zip(rows, maps.items(), strict=True):
-        row.suptitle(f"{title}: {' x '.join(map(str, channels.shape))}", fontsize=9)
+        n, height, width = channels.shape
+        which = f"the first 16 of {n}" if n > 16 else f"all {n}"
+        row.suptitle(f"{title}: {which} maps, {height} x {width} each", fontsize=9)
         axes = image_axes(row, 2, 8)
         for ax, channel in zip(axes.flat, channels, strict=False):  # (H,W)
             ax.imshow(channel, cmap="gray_r", vmin=0, vmax=channels.max() or 1)
     return figure
 
 
-def corrupted_digits(images):
+def corrupted_digits(images, squares):
     """Show the first digits as they are and corrupted: a row a corruption, a column a strength.
 
-    Args: images {(name, strength): uint8 (N, 28, 28)}, the clean ones first.
+    Args:
+        images: {(name, strength): uint8 (N, 28, 28)}, the clean ones first.
+        squares: {side: (top rows (N,), left columns (N,))} of the occluded squares, which are
+            outlined: they are as black as the background, and would not be seen.
     """
     (_, clean), *rest = images.items()
     names = list(dict.fromkeys(name for (name, _), _ in rest))
@@ -184,6 +200,9 @@ def corrupted_digits(images):
             ax.imshow(x[digit], cmap="gray_r", vmin=0, vmax=255)
             ax.set_title(title, fontsize=9)
             ax.set(xticks=[], yticks=[])
+            if name == "occlusion" and title in squares:
+                top, left = (edge[digit] - 0.5 for edge in squares[title])
+                ax.add_patch(Rectangle((left, top), title, title, fill=False, ec=RED, lw=1.5))
         axes[0].set_ylabel(name)
     return figure
 
@@ -231,18 +250,29 @@ def search_history(trials):
     numbers, scores = points("complete")
     best = np.maximum.accumulate(scores)
     ax.plot(numbers, scores, "o", color=BLUE, label="trained to the end")
-    ax.step(numbers, best, where="post", color=RED, label="best so far")
-    ax.plot(*points("pruned"), "x", color=ORANGE, label="stopped early")
-    ax.set_ylim(max(0, best[-1] - 4), best[-1] + 0.3)  # the hopeless ones would flatten the rest
-    ax.set(title=f"Best trial: validation accuracy {best[-1]:.2f} %", xlabel="trial")
+    if len(numbers) > 1:
+        ax.step(numbers, best, where="post", color=RED, label="best so far")
+    early, early_scores = points("pruned")
+    if len(early):
+        ax.plot(early, early_scores, "x", color=ORANGE, label="stopped early")
+    shown = np.concatenate([scores, early_scores])
+    ax.margins(y=0.1)
+    xlabel = "trial"
+    if len(shown) >= MANY_TRIALS and (hidden := (shown < best[-1] - 4).sum()):
+        # The hopeless ones would flatten the rest.
+        ax.set_ylim(best[-1] - 4, best[-1] + 0.3)
+        xlabel += f" ({hidden} more below the axis)"
+    ax.set(title=f"Best trial: validation accuracy {best[-1]:.2f} %", xlabel=xlabel)
     ax.set_ylabel("validation accuracy (%)")
+    low, high = ax.get_ylim()
+    ax.set_ylim(max(0, low), min(100, high))
     figure.legend(frameon=False, loc="outside lower center", ncols=3)
     tidy(ax)
     return figure
 
 
 def importance(shares, n_trials):
-    """Show the importance {option: share in [0, 1]} of the options in so many trials."""
+    """Show the importance {option: share in [0, 1]} of the options in n_trials, not few."""
     figure = Figure(figsize=(6, 3.6), layout="constrained")
     ax = figure.subplots()
     names = sorted(shares, key=shares.get)

@@ -18,8 +18,6 @@ What that saves, for 784-128-64-10 on MNIST in batches of 32, float32:
 In the comments: N images, B images in a batch, I inputs and O outputs of a layer.
 """
 
-import time
-
 import numpy as np
 from numba import njit
 
@@ -49,13 +47,10 @@ class FusedEngine:
 
     The network and the optimiser stay what they are; their arrays move into one piece of memory, so
     that the compiled function is the same for every number of layers.
-
-    Attributes:
-        seconds, from_cache: how long the compiled function took to get ready, and from where.
     """
 
     def __init__(self, network, optimiser, images, labels, batch_size):
-        """Raises ValueError for anything that compiled code could not handle."""
+        """Compile, or load the code; ValueError for anything that it could not handle."""
         weights = [layer.W for layer in network.parametric_layers]
         self.sizes = np.array([len(weights[0]), *(W.shape[1] for W in weights)])
         self.dtype = weights[0].dtype
@@ -85,11 +80,7 @@ class FusedEngine:
         self.outputs, self.gradients = (
             aligned_zeros((self.batch_size * self.sizes[1:].sum(),), self.dtype) for _ in range(2)
         )
-
-        begin = time.perf_counter()
-        self.train(np.arange(0))
-        self.seconds = time.perf_counter() - begin
-        self.from_cache = bool(train_batches.stats.cache_hits)
+        self.train(np.arange(0))  # no batch: compiles
 
     def show(self, images):
         """Train on these images from now on, uint8 (N, ...) of the labels it has; or ValueError."""

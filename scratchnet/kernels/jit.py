@@ -104,6 +104,7 @@ class DiskCache(_Cache):
 
     cache_path = property(lambda self: str(cache_folder()))
     warned = False
+    compilations = 0  # in this process, of what was not in the cache
 
     def __init__(self, py_func):
         self.name = f"{py_func.__module__}.{py_func.__qualname__}"
@@ -124,6 +125,7 @@ class DiskCache(_Cache):
             return None
 
     def save_overload(self, sig, data):
+        DiskCache.compilations += 1
         # Such code holds addresses of this process: loaded into another it would crash.
         assert not data.library.has_dynamic_globals, self.name
         code = dumps(data._reduce())

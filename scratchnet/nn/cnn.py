@@ -76,4 +76,5 @@ class CNN(Network):
 
     def forward(self, x):
         """Return the logits (B, classes) for the images x (B, pixels), pixels row by row."""
+        x = np.asarray(x)
         return super().forward(x.reshape(len(x), *self.image))  # (B,CHW) -> (B,C,H,W)

@@ -44,6 +44,7 @@ def softmax_cross_entropy(logits, labels):
     Raises:
         ValueError: shapes that do not fit, labels that are no integers or no classes.
     """
+    logits, labels = np.asarray(logits), np.asarray(labels)  # lists or tensors, too
     if logits.ndim != 2 or labels.shape != logits.shape[:1] or len(labels) == 0:
         raise ValueError(
             f"logits (B, C) and labels (B,) with B of at least 1 are needed, "

@@ -43,6 +43,7 @@ class Network:
 
     def forward(self, x):
         """Return the last layer's output for x (B, inputs): for images, the logits (B, classes)."""
+        x = np.asarray(x)  # a list or a tensor, too
         for layer in self.layers:
             x = layer.forward(x)
         return x

@@ -9,6 +9,7 @@ byte and the state stands in its metadata and is checked on loading.
 
 import hashlib
 import json
+from pathlib import Path
 
 import numpy as np
 import safetensors
@@ -32,6 +33,19 @@ def save(path, tensors, state):
     write_atomically(path, safetensors.numpy.save(tensors, metadata))
 
 
+def path_of(run):
+    """Return the path of a run's checkpoint, given its folder or the checkpoint itself.
+
+    CheckpointError for a folder without one.
+    """
+    path = Path(run)
+    if not path.is_dir():
+        return path
+    if not (path / "model.safetensors").exists():
+        raise CheckpointError(f"{path} holds no model.safetensors; name the folder of a run")
+    return path / "model.safetensors"
+
+
 def load(path):
     """Return the (tensors, state) that `save` was given.
 
@@ -47,14 +61,20 @@ def load(path):
                 raise CheckpointError(f"{path} was not written by scratchnet")
             tensors = {name: file.get_tensor(name) for name in sorted(file.keys())}
     except FileNotFoundError as error:
-        raise CheckpointError(f"{path} does not exist") from error
+        raise CheckpointError(
+            f"{path} does not exist; name a run or its model.safetensors"
+        ) from error
     except OSError as error:
         raise CheckpointError(f"{path} cannot be read: {error.strerror or error}") from error
     except (safetensors.SafetensorError, TypeError) as error:  # TypeError: no dtype of NumPy
-        raise CheckpointError(f"{path} is no checkpoint, or damaged: {error}") from error
+        what = f"no safetensors file, or damaged ({error})"
+        raise CheckpointError(
+            f"{path} is {what}; name the checkpoint of a run, or train anew"
+        ) from error
     digest, text = text[:64], text[64:]
     if digest != _digest(tensors, text):
-        raise CheckpointError(f"{path} is damaged: its content does not match its SHA-256")
+        way_out = "take a copy of it, or train anew"
+        raise CheckpointError(f"{path} is damaged: it does not match its SHA-256; {way_out}")
     try:
         state = json.loads(text)
         written = state.pop("format")

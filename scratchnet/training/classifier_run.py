@@ -6,7 +6,6 @@ model.safetensors ──load_classifier──> tensors, state ──ClassifierRu
 
 import dataclasses
 import re
-from pathlib import Path
 
 import numpy as np
 
@@ -15,7 +14,7 @@ from scratchnet.data import to_unit_interval
 from scratchnet.errors import UsageError
 from scratchnet.evaluation.metrics import evaluate
 from scratchnet.training import checkpoint
-from scratchnet.training.config import MODELS, TrainConfig
+from scratchnet.training.config import MODELS, TrainConfig, default_val_size
 from scratchnet.training.run import Run, check_data, check_widths, load_state
 
 
@@ -73,12 +72,10 @@ class ClassifierRun(Run):
 def hold_out_validation(dataset, config):
     """Return (config, training, validation), with a `val_size` of None settled in the config.
 
-    MNIST can spare one image in twelve, 5,000 in all; the sample, with its 4,000, only 100.
     UsageError if no image is left to train on.
     """
     if config.val_size is None:
-        size = 100 if dataset.name == "sample" else len(dataset.train.labels) // 12
-        config = dataclasses.replace(config, val_size=size)
+        config = dataclasses.replace(config, val_size=default_val_size(dataset))
     try:
         return config, *data.hold_out(dataset.train, config.val_size, config.seed)
     except ValueError as error:
@@ -104,7 +101,7 @@ def load_network(name, dataset=None):
         CheckpointError: there is none; or it was trained on other data than `dataset`, if one is
             given: the test images may be among those.
     """
-    path = Path(name) / "model.safetensors" if Path(name).is_dir() else Path(name)
+    path = checkpoint.path_of(name)
     tensors, state = load_classifier(path)
     config = state["config"]
     if dataset:

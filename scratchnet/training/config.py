@@ -26,6 +26,7 @@ from scratchnet.errors import CheckpointError, UsageError
 from scratchnet.kernels import LADDER
 from scratchnet.nn.cnn import CNN
 from scratchnet.nn.network import MLP
+from scratchnet.training import checkpoint
 
 
 def mlp(hidden, **options):
@@ -54,6 +55,18 @@ DIR, FILE, RUN = file_path("DIR"), file_path("FILE"), file_path("RUN")
 THREADS = whole_number(1, cores())
 ANYWHERE = whole_number(1, 4096)  # a checkpoint may be of a larger machine
 
+HELD_OUT = "images held out for validation (default: 480 of the sample, 5,000 of MNIST, one in 12)"
+
+
+def default_val_size(dataset):
+    """Return how many training images of a `Dataset` are held out unless `--val-size` tells.
+
+    The sample is small, but by 100 images a curve would jump by whole percents. 480 leave 3,520,
+    which are 110 whole batches: an epoch that ends with a batch of a few images, whose gradient is
+    mostly noise, scores several percent less now and then.
+    """
+    return 480 if dataset.name == "sample" else len(dataset.train.labels) // 12
+
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
@@ -63,8 +76,14 @@ class Config:
         UsageError: two options that do not go together.
     """
 
-    dataset: str = option(choice("auto", "mnist", "sample"), "auto: mnist, or the sample", "auto")
-    data_dir: str | None = option(DIR, "folder of the IDX files; default: $SCRATCHNET_DATA_DIR")
+    dataset: str = option(
+        choice("auto", "mnist", "sample"),
+        "auto: mnist, or the sample where it is not to be had",
+        "auto",
+    )
+    data_dir: str | None = option(
+        DIR, "folder of the four IDX files (default: $SCRATCHNET_DATA_DIR, or a download)"
+    )
 
     def __post_init__(self):
         for field in dataclasses.fields(self):
@@ -80,8 +99,8 @@ class RunConfig(Config):
 
     log_interval: int = option(COUNT, "batches from one printed loss to the next", 500)
     threads: int = option(THREADS, "threads of the matrix products", 1, DEFAULT, recorded=ANYWHERE)
-    out: str | None = option(DIR, "folder of the run; default: runs/DATE-TIME")
-    resume: str | None = option(FILE, "resume from this model.safetensors")
+    out: str | None = option(DIR, "folder of the run (default: runs/DATE-TIME)")
+    resume: str | None = option(RUN, "go on with this run: its folder or model.safetensors")
     dry_run: bool = option(SWITCH, "one batch, to see that all works; leaves no file", False)
 
     def __post_init__(self):
@@ -94,20 +113,37 @@ class RunConfig(Config):
 class TrainConfig(RunConfig):
     """The options of `python -m scratchnet.train`."""
 
-    model: str = option(choice(*MODELS), "multilayer perceptron or CNN", "mlp", FIXED, added=True)
+    model: str = option(
+        choice(*MODELS), "multilayer perceptron or convolutional network", "mlp", FIXED, added=True
+    )
     epochs: int = option(COUNT, "passes over the training images", {"mlp": 10, "cnn": 5}, DEFAULT)
     batch_size: int = option(COUNT, "images in a batch", 32, FIXED)
     lr: float = option(RATE, "learning rate", {"mlp": 0.1, "cnn": 0.01}, FIXED)
-    lr_decay: float = option(FACTOR, "factor of lr after each epoch", 1.0, FIXED, added=True)
+    lr_decay: float = option(
+        FACTOR, "factor of the learning rate after each epoch", 1.0, FIXED, added=True
+    )
     momentum: float = option(AMOUNT, "momentum of SGD", {"mlp": 0.0, "cnn": 0.9}, FIXED)
     weight_decay: float = option(AMOUNT, "weight decay (L2 penalty)", 0.0, FIXED)
-    hidden: list[int] = option(WIDTHS, "hidden widths", {"mlp": [128, 64], "cnn": [128]}, FIXED)
+    hidden: list[int] = option(
+        WIDTHS, "widths of the hidden layers", {"mlp": [128, 64], "cnn": [128]}, FIXED
+    )
     seed: int = option(NATURAL, "seed of the weights, the split and the order", 0, FIXED)
-    val_size: int | None = option(NATURAL, "images held out; default: 5,000 of MNIST", None, FIXED)
-    augment: bool = option(SWITCH, "mild corruptions, anew in each epoch", False, FIXED, added=True)
-    engine: str = option(ENGINE, "fused: an epoch in one compiled function", "layered", DEFAULT)
-    matmul: str = option(KERNEL, "matrix product kernel", {"mlp": "numpy", "cnn": "simd"}, DEFAULT)
-    config: str | None = option(FILE, "JSON of options; the command line wins")
+    val_size: int | None = option(NATURAL, HELD_OUT, None, FIXED)
+    augment: bool = option(
+        SWITCH, "train on mild corruptions, others in each epoch", False, FIXED, added=True
+    )
+    engine: str = option(
+        ENGINE,
+        "layered: layer by layer; fused: an epoch in one compiled function",
+        "layered",
+        DEFAULT,
+    )
+    matmul: str = option(
+        KERNEL, "kernel of the matrix products", {"mlp": "numpy", "cnn": "simd"}, DEFAULT
+    )
+    config: str | None = option(
+        FILE, 'JSON file of options, as {"lr": 0.05}; the command line wins'
+    )
     no_plots: bool = option(SWITCH, "draw no figures", False)
 
     def __post_init__(self):
@@ -126,11 +162,15 @@ class GANConfig(RunConfig):
     lr: float = option(RATE, "learning rate of the generator", 8e-4, FIXED)
     discriminator_lr: float = option(RATE, "learning rate of the discriminator", 1e-4, FIXED)
     hidden: list[int] = option(WIDTHS, "widths of the generator's hidden layers", [256, 512], FIXED)
-    discriminator_hidden: list[int] = option(WIDTHS, "discriminator's widths", [512, 256], FIXED)
+    discriminator_hidden: list[int] = option(
+        WIDTHS, "widths of the discriminator's hidden layers", [512, 256], FIXED
+    )
     noise: int = option(WIDTH, "size of the noise vector behind a digit", 64, FIXED)
     seed: int = option(NATURAL, "seed of the weights, the order and the noise", 0, FIXED)
-    judge: str | None = option(RUN, "trained classifier that evaluates the digits", None, DEFAULT)
-    matmul: str = option(KERNEL, "matrix product kernel", "simd", DEFAULT)
+    judge: str | None = option(
+        RUN, "run of a trained classifier that evaluates the digits", None, DEFAULT
+    )
+    matmul: str = option(KERNEL, "kernel of the matrix products", "simd", DEFAULT)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,24 +179,32 @@ class TuneConfig(Config):
 
     trials: int = option(COUNT, "trials in all, by all processes", 40)
     epochs: int = option(COUNT, "epochs of each trial", 15)
-    jobs: int = option(COUNT, "processes on this machine", 2)
-    storage: str | None = option(file_path("STORAGE"), "database URL or file, for many machines")
-    heartbeat_timeout: float = option(
-        real_number(1), "seconds until a silent trial is given up", 120, alias=("--patience",)
+    jobs: int = option(COUNT, "processes of this search on this machine", 2)
+    storage: str | None = option(
+        file_path("STORAGE"),
+        "database URL, or file, that machines share (default: a file in --out)",
     )
-    out: str | None = option(DIR, "folder of the files; default: runs/tune-DATE-TIME")
-    seed: int = option(NATURAL, "seed, as in training", 0)
-    val_size: int | None = option(NATURAL, "images held out, as in training")
+    heartbeat_timeout: float = option(
+        real_number(1),
+        "seconds until the trial of a silent process is given up",
+        120,
+        alias=("--patience",),
+    )
+    out: str | None = option(DIR, "folder of the files (default: runs/tune-DATE-TIME)")
+    seed: int = option(NATURAL, "seed of the search and of every training", 0)
+    val_size: int | None = option(NATURAL, HELD_OUT)
 
 
 @dataclass(frozen=True, kw_only=True)
 class RobustnessConfig(Config):
     """The options of `python -m scratchnet.robustness`."""
 
-    model: list[str] = option(several(RUN, "+"), "run folders or model.safetensors", MISSING)
+    model: list[str] = option(
+        several(RUN, "+"), "trained runs: their folders or model.safetensors", MISSING
+    )
     seed: int = option(NATURAL, "seed of the corruptions", 0)
-    threads: int = option(THREADS, "threads of the BLAS", 1)
-    out: str | None = option(DIR, "folder of the files; default: runs/robustness-DATE-TIME")
+    threads: int = option(THREADS, "threads of the matrix products", 1)
+    out: str | None = option(DIR, "folder of the files (default: runs/robustness-DATE-TIME)")
 
 
 def recorded_fields(config_class):
@@ -197,7 +245,7 @@ def resolve(config_class, given, load):
     """Return (config, (tensors, state)) to resume a run, or (config, None) for a new one.
 
     Args:
-        given: {name: value}; with `resume`, the other options come from that checkpoint.
+        given: {name: value}; with `resume`, the other options come from the checkpoint of that run.
         load: a function of its path that returns (tensors, state), as `load_state`.
 
     Raises:
@@ -208,6 +256,7 @@ def resolve(config_class, given, load):
         return config_class(**given), None
     if given.get("dry_run"):
         raise UsageError("--dry-run begins anew; it takes no --resume")
+    given = given | {"resume": str(checkpoint.path_of(given["resume"]))}
     tensors, state = load(given["resume"])
     recorded = state["config"]
     fixed = (f.name for f in recorded_fields(config_class) if f.metadata["on_resume"] == FIXED)

@@ -11,6 +11,7 @@ from scratchnet import data
 from scratchnet.cli.summary import library
 from scratchnet.data.batches import gan_batches, to_tanh_range
 from scratchnet.nn.losses import softmax_cross_entropy
+from scratchnet.training import compilation
 from scratchnet.training.progress import GracefulStop
 
 
@@ -56,6 +57,9 @@ def fit(run, train_one_epoch):
 def layered(network, optimiser, config, train):
     """Return the engine that trains by `train_epoch` on a `Split` of N images."""
     x, labels = data.to_unit_interval(train.images), train.labels  # (N,784), (N,)
+    if config.model != "mlp" or config.matmul != "numpy":
+        with compilation.announced():
+            compilation.rehearse(network, optimiser, x, labels, config.batch_size)
 
     def train_one_epoch(epoch, progress):
         nonlocal x
@@ -74,9 +78,11 @@ def fused(network, optimiser, config, train):
     from scratchnet.kernels.fused import FusedEngine  # only here: Numba takes half a second
 
     print(f"engine  fused ({library('numba')}), one thread; the kernel above only evaluates")
-    engine = FusedEngine(network, optimiser, train.images, train.labels, config.batch_size)
-    origin = "loaded from the cache" if engine.from_cache else "compiled"
-    print(f"        its code {origin} in {engine.seconds:.1f} s")
+    with compilation.announced():
+        engine = FusedEngine(network, optimiser, train.images, train.labels, config.batch_size)
+        if config.matmul != "numpy":
+            x = data.to_unit_interval(train.images[: compilation.EVALUATED])
+            compilation.rehearse_evaluation(network, x)
 
     def train_one_epoch(epoch, progress):
         optimiser.lr = learning_rate(config, epoch)
@@ -97,6 +103,8 @@ ENGINES = {"layered": layered, "fused": fused}
 def adversarial(gan, config, images):
     """Return the engine that trains a GAN by `train_gan_epoch` on images uint8 (N, 28, 28)."""
     x = to_tanh_range(images)  # (N,784)
+    with compilation.announced():
+        compilation.rehearse_gan(gan, x, config.batch_size, config.noise)
 
     def train_one_epoch(epoch, progress):
         order = {"seed": config.seed, "epoch": epoch, "start": progress.batch}

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from scratchnet import data
 from scratchnet.cli.options import choice, whole_number
 from scratchnet.errors import (
     CheckpointError,
@@ -61,16 +62,16 @@ class Run:
         """Continue from what the checkpoint holds, and the history that lies beside it.
 
         Raises:
-            CheckpointError: of other data or another network, or beside a damaged history.
+            CheckpointError: of another network, or beside a damaged history.
             UsageError: it has done more epochs than are asked for.
         """
         path = Path(self.config.resume)
-        check_data(path, state["data"], self.dataset)
         checkpoint.restore(self.arrays, tensors, path)
         done, asked = state["epoch"] - 1, self.config.epochs
         if done > asked:
             raise UsageError(f"--epochs {asked}: {path} has done {done} epochs already")
-        print(f"resume  {path}: {done} of {asked} epochs done")
+        more = "" if done < asked else "; more with --epochs N"
+        print(f"resume  {path}: {done} of {asked} epochs done{more}")
         self.epoch, self.epoch_progress = state["epoch"], state["under_way"]
         history = read_history(path.with_name("history.csv"), self.SCORES)
         self.history = [row for row in history if row["epoch"] < self.epoch]
@@ -116,8 +117,8 @@ class Run:
 
     def save(self):
         """Write the checkpoint."""
-        data = {"name": self.dataset.name, "sha256": self.dataset.sha256}
-        state = {"config": to_record(self.config) | {"data": data}}
+        trained_on = {"name": self.dataset.name, "sha256": self.dataset.sha256}
+        state = {"config": to_record(self.config) | {"data": trained_on}}
         state |= {"epoch": self.epoch, "under_way": self.epoch_progress}
         checkpoint.save(self.folder.model, self.arrays, state)
 
@@ -133,16 +134,36 @@ class Run:
         model = self.folder.model
         try:
             yield
-        except StoppedBetweenBatches as stopped:
-            command = ["python", "-m", self.COMMAND, "--resume", str(model)]
+        except Stopped as stopped:
+            if not model.exists():
+                raise
+            command = ["python", "-m", self.COMMAND, "--resume", str(self.folder)]
             if self.config.data_dir:
                 command += ["--data-dir", self.config.data_dir]
-            name, batches = signal.Signals(stopped.signum).name, self.epoch_progress["batch"]
-            done = f"stopped by {name} with {self.epoch - 1} epochs and {batches} batches done"
+            done = f"stopped by {signal.Signals(stopped.signum).name}"
+            if isinstance(stopped, StoppedBetweenBatches):  # all of them are saved
+                batches = self.epoch_progress["batch"]
+                done += f" with {self.epoch - 1} epochs and {batches} batches done"
             raise Stopped(stopped.signum, f"{done}; go on with {shlex.join(command)}") from None
         except NumericError as error:
-            left = f"{model} holds the last good epoch" if model.exists() else "nothing saved"
+            left = f"{model} holds the last good epoch" if model.exists() else "no epoch was saved"
             raise NumericError(f"{error}; try a lower {self.RATES}; {left}") from None
+
+
+def load_data(config, resumed):
+    """Return the `Dataset` that the options name.
+
+    Args: the options; and the (tensors, state) of the run that is resumed, or None.
+
+    Raises:
+        DataError, OSError: as `scratchnet.data.load`.
+        CheckpointError: the run that is resumed was trained on other data.
+    """
+    dataset = data.load(config.dataset, config.data_dir)
+    if resumed:
+        _, state = resumed
+        check_data(config.resume, state["data"], dataset)
+    return dataset
 
 
 def load_state(path, kind):
@@ -160,11 +181,11 @@ def load_state(path, kind):
     counted = kind.PROGRESS.COUNTED
     try:
         config, progress = state["config"], state["under_way"]
-        data = {name: config["data"][name] for name in ("name", "sha256")}
-        checked("data", choice("mnist", "sample", "custom"), data["name"])
+        trained_on = {name: config["data"][name] for name in ("name", "sha256")}
+        checked("data", choice("mnist", "sample", "custom"), trained_on["name"])
         state = {
             "config": from_record(kind.CONFIG, config),
-            "data": data,
+            "data": trained_on,
             "epoch": checked("epoch", whole_number(1), state["epoch"]),
             "under_way": {n: checked(n, check, progress[n]) for n, check in counted.items()},
         }

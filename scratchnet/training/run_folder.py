@@ -10,6 +10,7 @@ import csv
 import dataclasses
 import errno
 import platform
+import shutil
 import tempfile
 import time
 from importlib.metadata import version
@@ -17,7 +18,7 @@ from pathlib import Path
 
 import filelock
 
-from scratchnet import __version__
+from scratchnet import __version__, signals
 from scratchnet.errors import CheckpointError, UsageError
 from scratchnet.files import write_csv, write_json
 
@@ -67,28 +68,47 @@ class RunFolder:
 
 @contextlib.contextmanager
 def open_run_folder(config):
-    """Make the `RunFolder` of a run, its own while it lasts; a dry run's is removed at the end.
+    """Make the `RunFolder` of a run, its own while it lasts.
+
+    One that was made here is removed at the end after a dry run, or if no checkpoint was saved.
 
     Raises:
         UsageError: it holds another run already.
         OSError: it cannot be made or written, or another run is at work in it.
     """
-    if config.dry_run:
-        with tempfile.TemporaryDirectory() as path:
-            yield RunFolder(Path(path))
-        return
-    beside = Path(config.resume).parent if config.resume else None
-    path = Path(config.out or beside or f"runs/{time.strftime('%Y-%m-%d-%H%M%S')}")
-    path.mkdir(parents=True, exist_ok=True)
+    path, made = make_folder(config)
     folder = RunFolder(path)
+
+    def remove_unless_kept():
+        if made and (config.dry_run or not folder.model.exists()):
+            shutil.rmtree(path, ignore_errors=True)
+            with contextlib.suppress(OSError):  # another run may be in its parent
+                for parent in made[1:]:
+                    parent.rmdir()
+
     try:
-        with filelock.FileLock(path / ".lock", timeout=0):
+        with filelock.FileLock(path / ".lock", timeout=0), signals.cleaned_up(remove_unless_kept):
             resumed = config.resume and Path(config.resume).resolve() == folder.model.resolve()
             if folder.model.exists() and not resumed:
-                raise UsageError(f"{folder} holds a run; go on with --resume {folder.model}")
+                raise UsageError(f"{folder} holds a run; go on with --resume {folder}")
             yield folder
     except filelock.Timeout:
         raise BlockingIOError(errno.EAGAIN, "in use by another run", str(folder)) from None
+
+
+def make_folder(config):
+    """Return the path of a run's folder, and those made for it: itself, its parent, and so on."""
+    if config.dry_run:
+        path = Path(tempfile.mkdtemp())
+        return path, [path]
+    beside = Path(config.resume).parent if config.resume else None
+    date = f"runs/{time.strftime('%Y-%m-%d-%H%M%S')}"
+    path, number = Path(config.out or beside or date), 1
+    while not config.out and not beside and path.exists():  # begun in the same second
+        path, number = Path(f"{date}-{number + 1}"), number + 1
+    missing = [folder for folder in (path, *path.parents) if not folder.exists()]
+    path.mkdir(parents=True, exist_ok=True)
+    return path, missing
 
 
 def columns(scores):

@@ -1,5 +1,6 @@
 """The contenders of the benchmarks compute the same network, so nobody wins by doing less."""
 
+import dataclasses
 import json
 import sys
 from statistics import median
@@ -7,7 +8,7 @@ from statistics import median
 import numpy as np
 import pytest
 
-from benchmarks import race, race_report, worker
+from benchmarks import lines, race, race_report, worker
 from benchmarks.contenders import CONTENDERS, Contender, bare_numpy
 from benchmarks.harness import RESULTS
 from benchmarks.lines import count_lines
@@ -88,12 +89,88 @@ def test_who_is_absent_is_named_and_the_race_goes_on(monkeypatch, capsys):
     assert list(results["epochs"][0]["runs"]) == ["numpy"]
 
 
+@pytest.fixture
+def little_race(sample, tmp_path, monkeypatch):
+    """A race of one round, on a few images."""
+    few = data.Split(sample.train.images[:160], sample.train.labels[:160])
+    found = dataclasses.replace(sample, train=few)
+    monkeypatch.setattr(data, "load", lambda _: found)
+    plan = race.QUICK._replace(dataset="sample", names=["numpy", "bare"], goal_for=[], sweeps={})
+    return race.Race(plan, tmp_path)
+
+
+def worker_that(accuracies, change=0.0):
+    """A `run_worker` whose contenders have these accuracies, and `bare` has other weights."""
+
+    def run_worker(self, job, cache):
+        weights = self.reference(job)
+        if job["contender"] == "bare":
+            weights[2] = weights[2] + np.float32(change)
+        np.savez(job["weights"], *weights)
+        return {"seconds": [1.0], "cpu": [1.0], "accuracy": accuracies[job["contender"]]}
+
+    return run_worker
+
+
+@pytest.mark.parametrize(
+    ("change", "accuracy", "refusal"),
+    [
+        (0, 0.905, None),
+        (0, 0.915, "bare reaches 91.50%, numpy 90.00%"),
+        (0, 0.885, "bare reaches 88.50%, numpy 90.00%"),
+        (0, np.nan, "bare reaches nan%"),
+        (1e-3, 0.9, "bare trains another network"),
+        (np.nan, 0.9, "bare trains another network"),
+    ],
+)
+def test_who_learns_something_else_or_as_much_less_or_more_ends_the_race(
+    little_race, monkeypatch, change, accuracy, refusal
+):
+    run_worker = worker_that({"numpy": 0.9, "bare": accuracy}, change)
+    monkeypatch.setattr(race.Race, "run_worker", run_worker)
+    if refusal:
+        with pytest.raises(ValueError, match=refusal):
+            little_race.epochs()
+    else:
+        little_race.epochs()
+
+
+def test_every_round_counts_for_the_test_accuracy_not_only_the_last():
+    runs = {"numpy": [{"accuracy": 0.96}] * 2, "bare": [{"accuracy": 0.5}, {"accuracy": 0.96}]}
+    with pytest.raises(ValueError, match=r"bare reaches 50.00%"):
+        race.check_accuracies(runs)
+
+
 def test_lines_of_code_are_those_that_are_no_comment_and_no_docstring(tmp_path):
     path = tmp_path / "three.py"
     path.write_text(
         '"""Doc\n\nstring."""\n\n# why\nx = (\n    1)\n\ndef f():\n    "doc"\n    return x\n'
     )
     assert count_lines(path) == 4
+
+
+def test_lines_of_code_include_what_a_contender_takes_from_its_neighbours(tmp_path, monkeypatch):
+    monkeypatch.setattr(lines, "ROOT", tmp_path)
+    folder, reference = tmp_path / "benchmarks" / "contenders", tmp_path / "torch_ref"
+    folder.mkdir(parents=True)
+    reference.mkdir()
+    (folder / "one.py").write_text(
+        "from benchmarks.contenders.two import helper\n"
+        "from torch_ref import train\n"
+        "def prepare():\n"
+        "    return helper(), train.epoch()\n"
+    )
+    (folder / "two.py").write_text(
+        "def helper():\n"
+        "    'What it does.'\n"
+        "    return deeper()\n"
+        "def deeper():\n"
+        "    return 1\n"
+        "def unused():\n"
+        "    return 2\n"
+    )
+    (reference / "train.py").write_text("@mark\ndef epoch():\n    return 3\n")
+    assert count_lines(folder / "one.py") == 4 + 2 + 2 + 3
 
 
 def test_no_contender_on_one_thread_kept_a_second_core_busy():
@@ -116,7 +193,7 @@ def test_the_interval_of_a_ratio_holds_the_ratio():
 
 @pytest.mark.exhaustive
 def test_the_quick_race_runs():
-    done = run_module("benchmarks", "race", "--quick")
+    done = run_module("benchmarks", "race", "--quick", timeout=300)
     assert done.returncode == 0, done.stderr
     assert "weights" in done.stdout
     assert done.stdout.endswith("nothing was kept\n")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmarks import moving_picture, pictures, race_report, readme, report, weights
+from benchmarks import gemm, moving_picture, pictures, race_report, readme, report, weights
 from benchmarks.harness import RESULTS, five_numbers, spread
 
 
@@ -50,6 +50,12 @@ def test_the_losses_name_who_is_ahead_of_the_fused_engine_where_nothing_is_compi
     assert not any("compiled code cached" in row for row in rows)  # there it is the fastest
 
 
+def test_the_peak_of_two_threads_is_that_of_two_cores():
+    row = {"product": "square 64", "flops": 2e9, "samples": {"simd": [0.01]}, "peak": [180e9]}
+    assert gemm._line(row, 1).endswith("simd 200.0  peak of 1 core 180")
+    assert gemm._line(row, 2).endswith("simd 200.0  peak of 2 cores 360")
+
+
 @pytest.mark.parametrize("n", [1, 2, 3, 6, 78])
 def test_the_quartiles_of_a_five_number_summary_are_those_of_the_samples(n):
     samples = np.random.default_rng(n).random(n).tolist()
@@ -85,7 +91,7 @@ def test_the_pictures_are_those_of_real_runs_and_what_they_measured_is_kept(monk
     accuracy = results["runs"]["default"]["measured"]["test_accuracy"]
     assert accuracy > 0.8
     assert results["runs"]["free-run"]["printed"][-1].startswith("  curve: ")
-    *_, row = pictures.table(results)
+    *_, row = pictures.accuracies(results)
     assert row.startswith("| `python -m scratchnet.train --out runs/default")
     assert row.endswith(f"| {accuracy:.2%} |")
 

@@ -29,7 +29,8 @@ WRONGS = {
     "two rows swapped": lambda g: g[[1, 0, *range(2, len(g))]],
     "a thousand eps off": lambda g: g * (1 + 1000 * np.finfo(g.dtype).eps),
     "another shape": lambda g: g.T,
-    "another dtype": lambda g: g.astype(np.float16),
+    "a narrower dtype": lambda g: g.astype(np.float16),
+    "complex numbers": lambda g: g + 0j,
     "missing": lambda g: None,
 }
 
@@ -67,6 +68,14 @@ def test_something_against_nothing_fails(dtype):
 
     assert comparison.compare("dW", nothing, nothing, no_excuse).ok
     assert not comparison.compare("dW", nothing + np.finfo(dtype).tiny, nothing, no_excuse).ok
+
+
+def test_what_differs_from_nothing_is_infinitely_many_eps_off():
+    nothing = np.zeros((3, 2))
+
+    compared = comparison.compare("dW", nothing + 1e-300, nothing, no_excuse)
+
+    assert compared.of_max == compared.of_norm == compared.excess == np.inf
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
@@ -117,3 +126,77 @@ def test_an_error_bound_is_not_computed_while_the_strict_criterion_holds():
         raise AssertionError
 
     assert comparison.compare("dW", g * (1 + 2e-16), g, never).ok
+
+
+def test_a_shape_that_would_broadcast_fails():
+    g = gradient("float64")
+    row = np.ones_like(g) * g[0]  # (30,20), all its rows the same
+
+    for ours in (row[:1], row[0], row[None]):
+        assert not comparison.compare("dW", ours, row, no_excuse).ok
+    assert not comparison.compare("labels", np.array([7]), np.array([7, 7])).ok
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_what_a_step_updates_has_to_lie_within_its_bound_though_it_is_strictly_equal(dtype):
+    g, eps = gradient(dtype), np.finfo(dtype).eps
+    decayed = g * g.dtype.type(1 - 20 * eps)  # far below 128 eps of the largest
+
+    def compared(ours, bound):
+        return comparison.compare("W", ours, g, lambda: bound * np.abs(g), updated=True)
+
+    assert comparison.compare("W", decayed, g, lambda: eps * np.abs(g)).ok
+    assert not compared(decayed, eps).ok
+    assert compared(decayed, 21 * eps).ok
+    for wrong in (np.nan, np.inf):
+        spoilt = np.where(g == g.max(), wrong, g).astype(dtype)
+        assert not compared(spoilt, 9.0).ok
+        assert compared(spoilt, 9.0).excess == np.inf
+
+
+TENSORS = {name: gradient("float64") + i for i, name in enumerate(("z1", "loss", "dW1", "W1"))}
+
+
+def compared_step(**ours):
+    """Compare a step of four tensors, those named being other ones; return {name: ok}."""
+    bounds = dict.fromkeys(TENSORS, no_excuse)
+    compared = comparison.compare_step(bounds, TENSORS | ours, TENSORS, {"W1": TENSORS["W1"]})
+    return {c.name: c.ok for c in compared}
+
+
+@pytest.mark.parametrize("name", TENSORS)
+def test_every_tensor_of_a_step_is_compared_and_a_wrong_one_stops_no_other(name):
+    for wrong in (TENSORS[name] * 1.01, TENSORS[name] * np.nan, TENSORS[name][:1], None):
+        assert compared_step(**{name: wrong}) == {other: other != name for other in TENSORS}
+
+
+def test_what_a_step_updates_is_known_by_the_state_before_it():
+    less = 1 - 20 * np.finfo(np.float64).eps
+
+    for name in TENSORS:
+        compared = compared_step(**{name: TENSORS[name] * less})
+        assert compared == {other: not other == name == "W1" for other in TENSORS}
+
+
+def test_two_wrong_tensors_are_both_named_and_what_follows_from_the_first_has_no_bound():
+    def generous():
+        return np.full(TENSORS["z1"].shape, 9.0)
+
+    ours = TENSORS | {"z1": TENSORS["z1"] + 10, "dW1": TENSORS["dW1"] + 1}
+    alone = TENSORS | {"dW1": TENSORS["dW1"] + 1}
+    bounds = dict.fromkeys(TENSORS, generous)
+
+    both, one = (
+        [c.name for c in comparison.compare_step(bounds, side, TENSORS, ()) if not c.ok]
+        for side in (ours, alone)
+    )
+
+    assert both == ["z1", "dW1"]
+    assert one == []
+
+
+def test_a_tensor_that_pytorch_does_not_have_is_an_error():
+    theirs = {name: array for name, array in TENSORS.items() if name != "dW1"}
+
+    with pytest.raises(KeyError, match="dW1"):
+        comparison.compare_step(dict.fromkeys(TENSORS, no_excuse), TENSORS, theirs, ())

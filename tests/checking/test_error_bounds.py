@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scratchnet import softmax_cross_entropy
+from scratchnet import Sigmoid, softmax_cross_entropy
 from scratchnet.checking import error_bounds
 
 
@@ -101,6 +101,49 @@ def test_float32_tanhs_and_their_slopes_stay_inside_their_bounds(seed, scale, ga
     assert (np.abs(dx - other_dx) <= error_bounds.slope_bound((dy, dy), (y, other_y), False)).all()
 
 
+def test_an_image_is_allowed_nothing_for_the_logits_of_another():
+    rng = np.random.default_rng(0)
+    ours = rng.standard_normal((4, 10))  # (B,C)
+    theirs = ours + np.array([[0.01], [0], [0], [0]])  # (B,C)
+
+    bound = error_bounds.dlogits_bound((ours, theirs), (ours, theirs)).max(axis=1)  # (B,)
+
+    assert bound[0] > 1e-4
+    assert (bound[1:] < 1e-13).all()
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    seed=st.integers(0, 2**32),
+    scale=st.sampled_from([1e-30, 1e-3, 1.0, 10.0, 80.0]),
+    gap=st.sampled_from([0.0, 1e-6, 1e-2]),
+)
+def test_float32_sigmoids_and_their_slopes_stay_inside_their_bounds(seed, scale, gap):
+    rng = np.random.default_rng(seed)
+    x, dy = (rng.standard_normal((2, 5, 30)) * [[[scale]], [[1]]]).astype(np.float32)  # (5,30)
+    other = x + (gap * rng.standard_normal(x.shape)).astype(np.float32)  # (5,30)
+
+    y = Sigmoid().forward(x)  # (5,30)
+    other_y = (1 / (1 + np.exp(-other.astype(np.float64)))).astype(np.float32)  # (5,30)
+    bound = error_bounds.sigmoid_bound((x, other))
+    assert (np.abs(y.astype(np.float64) - other_y) <= bound).all()
+
+    dx = dy * (y - y * y)  # (5,30)
+    other_dx = dy * (other_y.astype(np.float64) - other_y.astype(np.float64) ** 2)  # (5,30)
+    bound = error_bounds.slope_bound((dy, dy), (y, other_y), True)
+    assert (np.abs(dx - other_dx) <= bound).all()
+
+
+def test_the_bounds_of_a_sigmoid_and_its_slope_are_a_few_roundings_wide():
+    x = np.linspace(-3, 3, 50, dtype=np.float32)
+    y = Sigmoid().forward(x)
+
+    apart = error_bounds.sigmoid_bound((x, x + np.float32(0.01)))
+    assert (error_bounds.sigmoid_bound((x, x)) < 20 * np.finfo(np.float32).eps * y).all()
+    assert (apart < 0.01 * (y * (1 - y) + 0.02)).all()  # the slope, times how far they are apart
+    assert (error_bounds.slope_bound((x, x), (y, y), True) < 20 * 2.0**-23 * np.abs(x)).all()
+
+
 def test_the_bounds_of_usual_steps_of_a_gan_are_far_below_one_percent():
     rng = np.random.default_rng(0)
     x, g, p = rng.standard_normal((3, 32, 10)).astype(np.float32)  # (32,10)
@@ -130,3 +173,17 @@ def test_a_step_of_adam_may_differ_by_what_its_moments_differ_and_by_no_more():
     step = 0.01 / (1 - 0.5**3) * 1e-12 / (1e-12 / (1 - 0.999**3) ** 0.5 + 1e-8)
     assert (same < 1e-15).all()
     np.testing.assert_allclose(doubled - same, step, rtol=1e-9)
+
+
+def test_the_bounds_of_sums_are_gamma_k_times_their_magnitude_on_either_side():
+    """Higham's (3.5): |fl(xᵀy) - xᵀy| <= γ_k |x|ᵀ|y|, γ_k = ku / (1 - ku); here all of it is 1s."""
+    ones, u = np.ones((20, 20), np.float32), 2.0**-24
+
+    def allowed(k, magnitude):
+        return 2 * k * u / (1 - k * u) * magnitude
+
+    product = error_bounds.product_bound((ones, ones), (ones, ones))
+    np.testing.assert_allclose(product, allowed(20, 20), rtol=1e-9)
+    with_bias = error_bounds.product_bound((ones, ones), (ones, ones), extra=3, terms=1)
+    np.testing.assert_allclose(with_bias, allowed(21, 23), rtol=1e-9)
+    np.testing.assert_allclose(error_bounds.sum_bound((ones, ones)), allowed(20, 20), rtol=1e-9)

@@ -19,14 +19,10 @@ def rng(seed=0):
 
 def test_every_gradient_of_the_default_network_is_the_slope_on_real_images(digits):
     mlp = MLP((784, 128, 64, 10), rng=rng(), dtype=np.float64)
-    x = scratchnet.data.to_unit_interval(digits.train.images, np.float64)  # (N,784)
-    images, labels = next(
-        scratchnet.data.batches(x, digits.train.labels, 32, seed=0, epoch=1)
-    )  # (32,784), (32,)
+    images, labels = next(scratchnet.data.batches(*digits.train, 32, seed=0, epoch=1))
+    x = scratchnet.data.to_unit_interval(images, np.float64)  # (32,784)
 
-    checks = gradcheck.check_network(
-        mlp, softmax_cross_entropy, images, labels, rng=rng(), probes=100
-    )
+    checks = gradcheck.check_network(mlp, softmax_cross_entropy, x, labels, rng=rng(), probes=100)
 
     assert list(checks) == [name for name, _ in mlp.parameters()]
     assert all(check.ok for check in checks.values()), checks
@@ -210,3 +206,32 @@ def test_a_parameter_without_gradient_is_refused_unless_the_parameters_are_named
     with pytest.raises(ValueError, match="no dgamma"):
         gradcheck.check_layer(ForgetfulScale(), x, rng=rng(), parameters=["gamma"])
     assert gradcheck.check_layer(ForgetfulScale(), x, rng=rng(), parameters=[])["x"].ok
+
+
+class Diagonal:
+    """The same layer, with a parameter whose own name begins with a d."""
+
+    def __init__(self):
+        self.diagonal = np.array([0.5, 1.0, 2.0])  # (I,)
+
+    def forward(self, x):
+        self.x = x  # (B,I)
+        return x * self.diagonal  # (B,I)
+
+    def backward(self, dy):
+        self.ddiagonal = (dy * self.x).sum(axis=0)  # (B,I) -> (I,)
+        return dy * self.diagonal  # (B,I)
+
+
+def test_a_parameter_is_not_taken_for_a_gradient_by_its_first_letter():
+    checks = gradcheck.check_layer(Diagonal(), rng().random((4, 3)), rng=rng())
+
+    assert list(checks) == ["x", "diagonal"]
+
+
+def test_as_many_places_are_probed_as_asked_for_and_a_hundred_by_default():
+    layer, x = Linear(20, 30, rng=rng(), dtype=np.float64), rng().random((2, 20))  # (2,20)
+
+    for asked, probes in (({}, 100), ({"probes": 7}, 7)):
+        check = gradcheck.check_layer(layer, x, rng=rng(), **asked)["W"]
+        assert check.probes == check.kept == probes

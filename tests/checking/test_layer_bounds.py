@@ -6,9 +6,9 @@ import sys
 import numpy as np
 import pytest
 
-from scratchnet import CNN, Linear, softmax_cross_entropy
+from scratchnet import CNN, Conv2d, Linear, MaxPool2d, softmax_cross_entropy
 from scratchnet.checking.comparison import compare_step
-from scratchnet.checking.layer_bounds import LOSSES, layer_names, step_bounds
+from scratchnet.checking.layer_bounds import LAYERS, LOSSES, known, layer_names, step_bounds
 from scratchnet.checking.trace import trace_scratchnet
 from tests.conftest import ROOT
 
@@ -39,6 +39,11 @@ class Softplus:
 def test_a_layer_without_a_row_in_the_table_is_refused():
     with pytest.raises(TypeError, match="the layer Softplus: it needs a row"):
         layer_names([Linear(3, 2, rng=np.random.default_rng(0)), Softplus()])
+
+
+def test_windows_that_overlap_have_no_bounds_yet():
+    with pytest.raises(NotImplementedError, match="windows that overlap"):
+        LAYERS["MaxPool2d"].bounds(None, MaxPool2d(3, 2), "a1", "dp1", None, None)
 
 
 class StillSGD:
@@ -82,7 +87,7 @@ def compared_with_float64(trace, cnn):
             ).max()
             for name, bound in bounds.items()
             if bound
-        }, compare_step(bounds, trace, reference)
+        }, compare_step(bounds, trace, reference, ())
 
 
 def test_a_cnn_in_float32_is_within_its_error_bounds_of_float64_in_every_tensor():
@@ -93,6 +98,27 @@ def test_a_cnn_in_float32_is_within_its_error_bounds_of_float64_in_every_tensor(
     assert {"z1", "p1", "z2", "f2", "dW1", "dW2", "da1", "dp1", "db1", "loss"} <= multiples.keys()
     assert max(multiples.values()) <= 1, multiples
     assert all(c.ok for c in comparisons)
+
+
+def test_the_bounds_of_a_convolution_count_the_terms_of_its_sums():
+    """2 γ_k of the sum of magnitudes: of ones, that is how many there are."""
+    u = 2.0**-24
+    conv = Conv2d(2, 3, 3, rng=np.random.default_rng(0))
+    conv.forward(np.ones((4, 2, 5, 5), np.float32))  # to (4,3,3,3)
+    W, b = np.ones((3, 2, 3, 3), np.float32), np.full(3, 7, np.float32)
+    sides = {"x": np.ones((4, 2, 5, 5), np.float32), "dy": np.ones((4, 3, 3, 3), np.float32)}
+
+    bounds = known(conv).bounds(lambda name: (sides[name], sides[name]), conv, "x", "dy", W, b)
+
+    centre = np.s_[:, :, 2, 2]  # a pixel of 3 x 3 windows of each of the 3 channels out
+    for name, place, k, magnitude in (
+        ("y", np.s_[:], 2 * 3 * 3 + 1, 2 * 3 * 3 + 7),
+        ("dW", np.s_[:], 4 * 3 * 3, 4 * 3 * 3),
+        ("db", np.s_[:], 4 * 3 * 3, 4 * 3 * 3),
+        ("dx", centre, 3 * 3 * 3, 3 * 3 * 3),
+    ):
+        allowed = 2 * k * u / (1 - k * u) * magnitude
+        np.testing.assert_allclose(bounds[name]()[place], allowed, rtol=1e-9, err_msg=name)
 
 
 @pytest.mark.parametrize("name", ["z1", "z2", "dW1", "dp1"])

@@ -9,14 +9,19 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from scratchnet import data
+import scratchnet.gan
+import scratchnet.train
+from scratchnet import data, kernels
 from scratchnet.cli.options import cores
-from scratchnet.data.batches import draw_noise
+from scratchnet.data.batches import Split, draw_noise
+from scratchnet.errors import UsageError
+from scratchnet.evaluation import gan_metrics
 from scratchnet.kernels.adam import adam_update
 from scratchnet.nn.gan import GAN, Discriminator, Generator
 from scratchnet.training import checkpoint
+from scratchnet.training.classifier_run import load_network
 from tests.commands.test_train import interrupt
-from tests.conftest import run_module
+from tests.conftest import rows_of, run_module, write_idx_folder
 from tests.faults.catalogue import refused
 
 MODEL = "model.safetensors"
@@ -102,6 +107,65 @@ class TestARun:
         sheet = np.asarray(Image.open(finished[0] / "digits" / "epoch-003.png"))
         assert np.abs(255.0 - sheet[2:30, 2:30] - first).max() <= 1  # by another kernel
 
+    def test_takes_the_steps_that_its_options_name(self, finished, digits_folder):
+        rng, simd = np.random.default_rng(0), kernels.get("simd")
+        generator = Generator(8, (16,), rng=rng, matmul=simd)
+        discriminator = Discriminator((16, 8), rng=rng, matmul=simd)
+        pair = GAN(generator, discriminator, 8e-4, 1e-4, betas=(0.5, 0.999), update=adam_update)
+        images = data.load("auto", digits_folder).train.images  # (572,28,28)
+        x = data.to_unit_interval(images) * 2 - 1  # (572,784)
+        for epoch in (1, 2, 3):
+            losses = np.zeros(2)
+            shown = data.batches(x, np.arange(572), 50, seed=0, epoch=epoch)
+            for batch, (real, _) in enumerate(shown, start=1):
+                noise = draw_noise((2, len(real), 8), seed=0, epoch=epoch, batch=batch)
+                each = pair.discriminator_step(real, noise[0]), pair.generator_step(noise[1])
+                losses += len(real) * np.array(each, float)
+        tensors, _ = checkpoint.load(finished[0] / MODEL)
+        for side, network in (("generator", generator), ("discriminator", discriminator)):
+            for name, array in network.parameters():
+                assert tensors[f"{side}.{name}"].tobytes() == array.tobytes(), (side, name)
+        row = rows_of(finished[0] / "history.csv")[-1]
+        found = float(row["discriminator_loss"]), float(row["generator_loss"])
+        assert found == pytest.approx(losses / 572, rel=1e-6)
+
+    def test_leaves_the_scores_of_digits_that_its_generator_draws(
+        self, digits_folder, options, classifier_run, tmp_path, monkeypatch
+    ):
+        monkeypatch.setattr(gan_metrics, "CONFIDENT", 0.5)  # of so few epochs it is of little more
+        evaluated, confident_share = [], gan_metrics.GANMetrics.confident_share
+
+        def watched(self, images):
+            evaluated.append(images)
+            return confident_share(self, images)
+
+        monkeypatch.setattr(gan_metrics.GANMetrics, "confident_share", watched)
+        words = ("--data-dir", digits_folder, "--out", tmp_path, *options, "--epochs", 1)
+        scratchnet.gan.main([str(word) for word in words])
+        tensors, _ = checkpoint.load(tmp_path / MODEL)
+        generator = Generator(8, (16,), rng=np.random.default_rng(0), matmul=kernels.get("simd"))
+        for name, array in generator.parameters():
+            array[:] = tensors[f"generator.{name}"]
+        found = data.load("auto", digits_folder)
+        metrics = gan_metrics.GANMetrics(load_network(classifier_run), found.test.images)
+
+        def generated(n, batch):
+            noise = draw_noise((n, 8), seed=0, epoch=0, batch=batch)  # (n,8)
+            pixels = np.rint((generator.forward(noise) + 1) * 127.5)  # (n,784)
+            return pixels.astype(np.uint8).reshape(n, 28, 28)
+
+        (row,) = rows_of(tmp_path / "history.csv")
+        np.testing.assert_array_equal(evaluated, [generated(1000, batch=2)])
+        assert 0 < float(row["recognised"]) == metrics(evaluated[0]).confident
+        scores = json.loads((tmp_path / "metrics.json").read_text())
+        for name, expected in (
+            ("generated", metrics(generated(572, batch=3))),
+            ("training_images", metrics(found.train.images)),
+        ):
+            assert scores[name]["recognised"] == expected.confident
+            assert scores[name]["digits"] == expected.digits
+            assert scores[name]["distance"] == pytest.approx(expected.distance, rel=1e-6)
+
     @pytest.mark.skipif(cores() < 2, reason="two threads need two processors")
     def test_gives_the_same_bits_with_two_threads(self, finished, digits_folder, options, tmp_path):
         shown = train(digits_folder, tmp_path, *options, "--threads", 2)
@@ -182,7 +246,7 @@ class TestIsRefused:
             "--discriminator-lr",
             1e30,
         )
-        why = ["try a lower --lr or --discriminator-lr", "nothing saved"]
+        why = ["try a lower --lr or --discriminator-lr", "no epoch was saved"]
         refused(5, why, "scratchnet.gan", *words, keeping=digits_folder)
 
     def test_a_generator_that_explodes_in_the_last_step_with_5(self, digits_folder, tmp_path):
@@ -194,6 +258,17 @@ class TestIsRefused:
     def test_a_classifiers_checkpoint_with_4(self, small_run, digits_folder):
         words = ("--resume", small_run / MODEL, "--data-dir", digits_folder)
         refused(4, "is no checkpoint of a GAN", "scratchnet.gan", *words, keeping=small_run)
+
+    def test_a_single_test_image_that_no_metric_can_go_by_with_2(self, sample, tmp_path):
+        folder, run = tmp_path / "digits", tmp_path / "run"
+        folder.mkdir()
+        few, one = (Split(*(part[:n] for part in sample.train)) for n in (60, 1))
+        write_idx_folder(folder, few, one)
+        words = ["--data-dir", str(folder), "--out", str(run), "--hidden", "4", "--no-plots"]
+        scratchnet.train.main([*words, "--epochs", "1"])
+
+        with pytest.raises(UsageError, match="--judge: the metrics need two real images"):
+            scratchnet.gan.main(["--data-dir", str(folder), "--judge", str(run), "--dry-run"])
 
     def test_a_gan_where_a_classifier_is_needed_with_4(self, finished, digits_folder):
         words = "--judge", finished[0], "--data-dir", digits_folder

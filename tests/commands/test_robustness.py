@@ -4,10 +4,12 @@ import json
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 
-from scratchnet import data
+from scratchnet import data, robustness
 from scratchnet.data.corruptions import CORRUPTIONS, corrupt
+from scratchnet.evaluation import plots
 from scratchnet.training.classifier_run import load_network
 from tests.conftest import rows_of, run_module
 from tests.faults.catalogue import assert_one_line
@@ -83,6 +85,25 @@ def test_what_is_printed_is_what_is_written(measured):
 def test_the_figures_show_something(measured):
     for name in ("digits", "accuracy"):
         assert np.asarray(Image.open(measured[0] / f"{name}.png")).std() > 0
+
+
+def test_the_figure_of_digits_shows_the_first_of_each_class(
+    runs, digits_folder, tmp_path, monkeypatch
+):
+    seen = {}
+    monkeypatch.setattr(plots, "corrupted_digits", lambda shown: seen.update(shown) or Figure())
+    monkeypatch.setattr(robustness, "measure", lambda networks, test, seed: {("clean", 0): [1.0]})
+    monkeypatch.setattr(plots, "robustness", lambda scores, names: Figure())
+    options = ("--data-dir", digits_folder, "--model", runs[0], "--out", tmp_path, "--seed", 3)
+
+    robustness.main(list(map(str, options)))
+
+    images, labels = data.load("auto", digits_folder).test
+    first = [images[labels == digit][0] for digit in range(10)]
+    assert list(seen) == ALL
+    assert (seen["clean", 0] == first).all()
+    noise = corrupt(np.array(first), "noise", 0.5, np.random.default_rng((3, 0)))
+    assert (seen["noise", 0.5] == noise).all()
 
 
 def test_the_same_seed_leaves_the_same_files_and_another_seed_other_ones(

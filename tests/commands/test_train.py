@@ -14,6 +14,7 @@ import pytest
 import threadpoolctl
 from PIL import Image
 
+import scratchnet.gan
 import scratchnet.train
 from scratchnet import MLP, SGD, data, softmax_cross_entropy
 from scratchnet.cli.options import cores
@@ -21,8 +22,9 @@ from scratchnet.data.corruptions import augmented
 from scratchnet.errors import Stopped
 from scratchnet.kernels import LADDER
 from scratchnet.training import checkpoint
-from scratchnet.training.classifier_run import load_network
-from tests.conftest import ROOT, run_module
+from scratchnet.training.classifier_run import ClassifierRun, load_network
+from scratchnet.training.gan_run import GANRun
+from tests.conftest import ROOT, rows_of, run_module
 
 FIGURES = ("samples", "curves", "confusion", "mistakes", "weights")
 # Small and quick, with a last batch that is smaller than the others, and every kind of state.
@@ -100,10 +102,27 @@ class TestARun:
         assert metrics["dataset"] == "custom"
         assert metrics["test_accuracy"] == (predicted == test.labels).mean()
         counts = np.array(metrics["confusion_matrix"])
-        assert counts.sum() == 200
-        assert np.trace(counts) == (predicted == test.labels).sum()
-        assert metrics["test_loss"] > 0
+        expected = np.zeros((10, 10), int)
+        for true, found in zip(test.labels, predicted, strict=True):
+            expected[true, found] += 1
+        assert counts.tolist() == expected.tolist()
+        loss, _ = softmax_cross_entropy(
+            network.forward(data.to_unit_interval(test.images)), test.labels
+        )
+        assert metrics["test_loss"] == pytest.approx(float(loss), rel=1e-6)
         assert metrics["train_seconds"] > 0
+
+    def test_leaves_the_scores_of_its_last_epoch_on_the_images_held_out(
+        self, finished, digits_folder
+    ):
+        network = load_network(finished[0] / "model.safetensors")
+        found = data.load("auto", digits_folder)
+        _, validation = data.hold_out(found.train, 47, seed=0)
+        logits = network.forward(data.to_unit_interval(validation.images))  # (47,10)
+        loss, _ = softmax_cross_entropy(logits, validation.labels)
+        row = rows_of(finished[0] / "history.csv")[-1]
+        assert float(row["val_loss"]) == pytest.approx(float(loss), rel=1e-6)
+        assert float(row["val_accuracy"]) == (logits.argmax(axis=1) == validation.labels).mean()
 
     def test_leaves_five_figures_that_show_something(self, finished):
         assert {path.stem for path in (finished[0] / "figures").iterdir()} == set(FIGURES)
@@ -201,16 +220,25 @@ class TestARun:
             assert len(weights(out)) == 4 * (len(hidden) + 1)
 
     def test_that_is_dry_leaves_no_file(self, digits_folder, tmp_path):
-        shown = run_module("scratchnet.train", "--data-dir", digits_folder, "--dry-run")
-        assert shown.returncode == 0, shown.stderr
+        command = "import sys; from scratchnet import train; train.main(sys.argv[1:])"
+        command += "; print('imported', {'matplotlib', 'numba'} & set(sys.modules))"
+        shown = subprocess.run(
+            [sys.executable, "-c", command, "--data-dir", digits_folder, "--dry-run"],
+            capture_output=True,
+            text=True,
+            cwd=ROOT,
+            check=True,
+        )
         assert "Step [1/1]" in shown.stdout
         assert "test    accuracy" in shown.stdout
         (folder,) = re.findall(r"run     (\S+) \(a dry run", shown.stdout)
         assert not os.path.exists(folder)
+        assert "imported set()" in shown.stdout
 
     def test_on_the_sample_says_so_in_its_first_line_and_its_results(self, tmp_path):
         shown = run_module(
-            *("scratchnet.train", "--dataset", "sample", "--epochs", 1, "--out", tmp_path)
+            *("scratchnet.train", "--dataset", "sample", "--epochs", 1, "--out", tmp_path),
+            "--no-plots",
         )
         lines = shown.stdout.splitlines()
         assert "SAMPLE" in lines[0]
@@ -230,23 +258,18 @@ class TestARun:
         assert options | file | {"epochs": 1, "val_size": 47} == options
         assert not (out / "figures").exists()
 
-    def test_names_its_folder_after_the_date(self, digits_folder, tmp_path):
-        shown = subprocess.run(
-            [
-                sys.executable,
-                "-m",
-                "scratchnet.train",
-                "--data-dir",
-                digits_folder,
-                "--epochs",
-                "1",
-            ],
-            cwd=tmp_path,
-            env=os.environ | {"PYTHONPATH": str(ROOT)},
-            capture_output=True,
-            check=True,
-        )
-        assert shown.returncode == 0
+    def test_is_made_again_from_the_config_json_that_it_left(
+        self, finished, digits_folder, tmp_path
+    ):
+        words = ["--config", str(finished[0] / "config.json"), "--out", str(tmp_path / "again")]
+        scratchnet.train.main([*words, "--no-plots"])
+        assert_same_weights(tmp_path / "again", finished[0])
+
+    def test_names_its_folder_after_the_date(self, digits_folder, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        options = ("--data-dir", digits_folder, "--epochs", 1, "--no-plots")
+        shown = run_module("scratchnet.train", *options)
+        assert shown.returncode == 0, shown.stderr
         (folder,) = (tmp_path / "runs").iterdir()
         assert (folder / "metrics.json").exists()
 
@@ -272,18 +295,22 @@ def interrupt(folder, out, signum, after, *options, module="scratchnet.train"):
 
 class TestAnInterruptedRun:
     @pytest.mark.parametrize(
-        ("signum", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)], ids=["SIGTERM", "Ctrl-C"]
+        ("after", "signum", "code"),
+        [
+            ("[1/3], Step [1/", signal.SIGINT, 130),
+            ("[2/3], Step [30/", signal.SIGTERM, 143),
+            ("[3/3], Step [59/", signal.SIGINT, 130),
+        ],
     )
-    @pytest.mark.parametrize("after", ["[1/3], Step [1/", "[2/3], Step [30/", "[3/3], Step [59/"])
     def test_that_is_resumed_ends_with_the_same_bits(
-        self, finished, digits_folder, tmp_path, signum, code, after
+        self, finished, digits_folder, tmp_path, after, signum, code
     ):
         returncode, stderr = interrupt(digits_folder, tmp_path, signum, after, *OPTIONS)
         assert returncode == code
         (line,) = stderr.splitlines()
         assert f"go on with python -m scratchnet.train --resume {tmp_path}" in line
 
-        resumed = run_module(*line.partition("python -m ")[2].split())
+        resumed = run_module(*line.partition("python -m ")[2].split(), "--no-plots")
         assert resumed.returncode == 0, resumed.stderr
         assert_same_weights(tmp_path, finished[0])
         same = [line.split(",")[:4] for line in (tmp_path / "history.csv").read_text().split()]
@@ -301,7 +328,7 @@ class TestAnInterruptedRun:
         after = "[2/3], Step [30/"
         assert interrupt(digits_folder, parts, signal.SIGTERM, after, *options)[0] == 143
         resumed = run_module(
-            *("scratchnet.train", "--resume", parts / "model.safetensors"),
+            *("scratchnet.train", "--resume", parts),
             *("--data-dir", digits_folder, "--no-plots"),
         )
         assert resumed.returncode == 0, resumed.stderr
@@ -320,17 +347,34 @@ class TestAnInterruptedRun:
         assert_same_weights(rest, finished[0])
         assert model.read_bytes() == before
 
-    def test_is_not_saved_in_the_middle_of_a_batch(self, digits_folder, tmp_path, monkeypatch):
+    def test_is_not_saved_in_the_middle_of_a_batch_and_leaves_no_folder_without_a_checkpoint(
+        self, digits_folder, tmp_path, monkeypatch
+    ):
         steps = iter(range(100))
 
         def step(self):
-            if next(steps) == 5:
+            if next(steps) % 6 == 5:
                 raise Stopped(signal.SIGTERM)  # as a second signal does
 
         monkeypatch.setattr(SGD, "step", step)
-        with pytest.raises(Stopped):
-            scratchnet.train.main(["--data-dir", str(digits_folder), "--out", str(tmp_path)])
-        assert not (tmp_path / "model.safetensors").exists()
+        (tmp_path / "mine").mkdir()  # what was there before stays
+        for out in ("mine", "runs/new"):
+            words = ["--data-dir", str(digits_folder), "--out", str(tmp_path / out)]
+            with pytest.raises(Stopped):
+                scratchnet.train.main(words)
+        assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+        assert not (tmp_path / "mine" / "model.safetensors").exists()
+
+    def test_that_is_stopped_while_its_figures_are_drawn_says_how_to_go_on(
+        self, digits_folder, tmp_path, monkeypatch
+    ):
+        def write_figures(*_):
+            raise Stopped(signal.SIGINT)
+
+        monkeypatch.setattr(ClassifierRun, "write_figures", write_figures)
+        words = ["--data-dir", str(digits_folder), "--out", str(tmp_path), "--epochs", "1"]
+        with pytest.raises(Stopped, match=f"SIGINT; go on with .* --resume {tmp_path}"):
+            scratchnet.train.main(words)
 
     def test_leaves_a_newer_checkpoint_beside_its_own_alone(
         self, finished, digits_folder, tmp_path
@@ -364,9 +408,7 @@ class TestAnInterruptedRun:
         assert shown.returncode == 0, shown.stderr
 
     def test_refuses_to_go_on_with_other_data(self, finished):
-        shown = run_module(
-            "scratchnet.train", "--resume", finished[0] / "model.safetensors", "--dataset", "sample"
-        )
+        shown = run_module(*("scratchnet.train", "--resume", finished[0], "--dataset", "sample"))
         assert shown.returncode == 4
         assert "other data" in shown.stderr
 
@@ -382,6 +424,20 @@ def test_the_threads_that_are_asked_for_are_those_of_the_blas(digits_folder, tmp
         words = ["--data-dir", str(digits_folder), "--out", str(tmp_path / threads), "--dry-run"]
         scratchnet.train.main([*words, "--threads", threads])
     assert limits == [(1, "blas"), (2, "blas")]
+
+
+@pytest.mark.parametrize("command", [scratchnet.train, scratchnet.gan])
+def test_the_threads_that_are_asked_for_are_those_of_the_kernels(
+    digits_folder, monkeypatch, command
+):
+    counts = []
+    monkeypatch.setattr("scratchnet.kernels.threads.set_threads", counts.append)
+    monkeypatch.setattr(ClassifierRun, "write_figures", lambda *_: None)
+    monkeypatch.setattr(GANRun, "write_figures", lambda *_: None)
+    words = ["--data-dir", str(digits_folder), "--dry-run", "--matmul", "simd"]
+    for count in range(1, min(2, cores()) + 1):
+        command.main([*words, "--threads", str(count)])
+    assert counts == list(range(1, min(2, cores()) + 1))
 
 
 def test_three_epochs_of_the_full_mnist_reach_an_accuracy_of_over_96_percent(mnist, tmp_path):

@@ -39,7 +39,7 @@ def test_a_run_that_is_stopped_and_resumed_ends_with_the_same_bits(
 ):
     code, stderr = interrupt(digits_folder, tmp_path, signal.SIGTERM, "[2/2], Step [3/", *OPTIONS)
     assert code == 143
-    resumed = run_module(*stderr.partition("python -m ")[2].split())
+    resumed = run_module(*stderr.partition("python -m ")[2].split(), "--no-plots")
     assert resumed.returncode == 0, resumed.stderr
     assert_same_weights(tmp_path, finished[0])
 

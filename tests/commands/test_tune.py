@@ -2,11 +2,14 @@
 
 import dataclasses
 import json
+import os
+import platform
 import re
 import signal
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import optuna
@@ -15,6 +18,7 @@ from PIL import Image
 
 from scratchnet import data, tune
 from scratchnet.errors import NumericError
+from scratchnet.evaluation.plots import MANY_TRIALS
 from scratchnet.training import search, study
 from scratchnet.training.classifier_run import ClassifierRun
 from scratchnet.training.config import TuneConfig
@@ -23,7 +27,9 @@ from scratchnet.training.study import DONE, Worker, open_study
 from tests.conftest import ROOT, rows_of, run_module
 from tests.faults.catalogue import assert_one_line
 
-FAIL, RUNNING = optuna.trial.TrialState.FAIL, optuna.trial.TrialState.RUNNING
+COMPLETE, FAIL, RUNNING = (
+    optuna.trial.TrialState[name] for name in ("COMPLETE", "FAIL", "RUNNING")
+)
 STORAGES = pytest.mark.parametrize("storage", ["study.journal", "sqlite:///{}/study.db"])
 SMALL = ("--trials", 6, "--epochs", 4, "--jobs", 1)
 
@@ -61,8 +67,17 @@ class TestASearch:
             assert config[name] == float(best[name])
         widths = [best[f"width{i}"] for i in range(1, int(best["depth"]) + 1)]
         assert config["hidden"] == [int(width) for width in widths]
-        for name in ("history", "importance"):
-            assert np.asarray(Image.open(out / f"{name}.png")).std() > 0
+        assert np.asarray(Image.open(out / "history.png")).std() > 0
+        assert "files   best.json, trials.csv, history.png in " in shown.stdout
+        assert not (out / "importance.png").exists()  # six trials do not tell
+
+    def test_of_many_trials_shows_which_options_mattered(self, tmp_path):
+        sampler = optuna.samplers.RandomSampler(seed=0)
+        many = optuna.create_study(direction="maximize", sampler=sampler)
+        many.optimize(lambda trial: search.suggest(trial)["lr"], MANY_TRIALS)
+        _, files = tune.write_results(many, TuneConfig(), tmp_path)
+        assert files[-1] == "importance.png"
+        assert np.asarray(Image.open(tmp_path / "importance.png")).std() > 0
 
     def test_in_one_process_can_be_repeated(self, searched, digits_folder, tmp_path):
         run_module("scratchnet.tune", "--data-dir", digits_folder, "--out", tmp_path, *SMALL)
@@ -105,6 +120,7 @@ class TestASearch:
         shown = run_module(
             *("scratchnet.tune", "--data-dir", digits_folder, "--out", tmp_path, *SMALL),
             *("--storage", searched[0] / "study.journal", "--trials", 8, "--jobs", 2),
+            timeout=300,  # its second job is given what the main module of the first defines
         )
         assert shown.returncode == 0, shown.stderr
         assert table(tmp_path)[:6] == before
@@ -137,6 +153,39 @@ class TestWorkersOfOneStudy:
         second = two.study.ask()
         assert not one.is_surplus(first)
         assert two.is_surplus(second)
+
+    def test_do_not_queue_again_what_was_one_too_many(self, storage, tmp_path, monkeypatch):
+        one, two = (self.worker(storage, tmp_path, 1) for _ in range(2))
+        ask = two.study.ask
+
+        def ask_too_late():
+            assert len(list(one.work(self.objective))) == 1
+            return ask()
+
+        monkeypatch.setattr(two.study, "ask", ask_too_late)
+        assert list(two.work(self.objective)) == []
+        assert [trial.state for trial in one.study.trials] == [COMPLETE, FAIL]
+
+    def test_write_down_whose_a_trial_is(self, storage, tmp_path):
+        (done,) = self.worker(storage, tmp_path, 1).work(self.objective)
+        assert done.user_attrs == {"process": f"{platform.node()}:{os.getpid()}"}
+
+    def test_draw_what_their_seed_says(self, storage, tmp_path):
+        drawn = []
+        for name, seed in (("one", 0), ("two", 0), ("three", 1)):
+            folder = tmp_path / name
+            folder.mkdir()
+            worker = dataclasses.replace(self.worker(storage, folder, 3), seed=seed)
+            drawn.append([trial.value for trial in worker.work(self.objective)])
+        assert drawn[0] == drawn[1]
+        assert not set(drawn[0]) & set(drawn[2])
+
+    def test_leave_one_alone_that_had_reported_before_they_looked(self, storage, tmp_path):
+        busy, other = (self.worker(storage, tmp_path, 1) for _ in range(2))
+        next(busy.claims()).report(0.1, 1)
+        for _ in range(2):
+            other.give_up_the_dead()
+        assert [t.state for t in other.study.trials] == [RUNNING]
 
     def test_take_over_the_trial_of_one_that_died(self, storage, tmp_path):
         dead, heir = (self.worker(storage, tmp_path, 2, heartbeat_timeout=0.3) for _ in range(2))
@@ -204,6 +253,34 @@ class TestWorkersOfOneStudy:
         assert {trial.state for trial in good} == {optuna.trial.TrialState.COMPLETE}
         assert (bad.state, len(bad.intermediate_values)) == (optuna.trial.TrialState.PRUNED, 3)
 
+    def test_never_stop_one_of_the_first_five(self, storage, tmp_path):
+        worker = self.worker(storage, tmp_path, 5)
+
+        def objective(trial):
+            for epoch in range(1, 6):
+                trial.report(0.9 - trial.number / 10, epoch)
+                assert not trial.should_prune()
+            return 0.9
+
+        assert len(list(worker.work(objective))) == 5
+
+    def test_do_a_trial_again_only_once(self, storage, tmp_path):
+        worker = self.worker(storage, tmp_path, 1)
+        failures = []
+
+        def fails_twice(trial):
+            self.objective(trial)
+            if len(failures) < 2:
+                failures.append(trial.params)
+                raise MemoryError
+            return 0.5
+
+        for _ in range(2):
+            with pytest.raises(MemoryError):
+                next(worker.work(fails_twice))
+        (done,) = worker.work(fails_twice)
+        assert failures[0] == failures[1] != done.params
+
     def test_leave_one_alone_that_reports(self, storage, tmp_path):
         busy, other = (self.worker(storage, tmp_path, 1, heartbeat_timeout=1) for _ in range(2))
         trial = next(busy.claims())
@@ -212,6 +289,39 @@ class TestWorkersOfOneStudy:
             other.give_up_the_dead()
             time.sleep(0.2)
         assert [t.state for t in other.study.trials] == [RUNNING]
+
+
+def test_the_seed_decides_what_is_drawn_and_goes_into_the_best_options(
+    digits_folder, tmp_path, monkeypatch
+):
+    def score(trial, config, *_):
+        return search.suggest(trial)["lr"]
+
+    monkeypatch.setattr(search, "train_and_validate", score)
+    monkeypatch.setattr(search, "compile_engine", lambda train: None)
+    drawn = []
+    for seed in (0, 7, 7):
+        out = tmp_path / str(len(drawn))
+        words = ("--data-dir", digits_folder, "--out", out, "--jobs", 1, "--trials", 3)
+        tune.main([str(word) for word in (*words, "--seed", seed)])
+        drawn.append([row["lr"] for row in table(out)])
+        assert json.loads((out / "best.json").read_text())["seed"] == seed
+    assert len({*drawn[0], *drawn[1]}) == 6
+    assert drawn[1] == drawn[2]
+
+
+def test_a_process_that_has_died_is_counted_as_lost(digits_folder, tmp_path, monkeypatch, capsys):
+    def child(target, args, daemon):
+        return SimpleNamespace(start=lambda: None, join=lambda: None, exitcode=next(exit_codes))
+
+    exit_codes = iter([1, 0, -9])
+    context = SimpleNamespace(Process=child)
+    monkeypatch.setattr(tune.multiprocessing, "get_context", lambda _: context)
+    monkeypatch.setattr(search, "train_and_validate", lambda trial, *_: search.suggest(trial)["lr"])
+    monkeypatch.setattr(search, "compile_engine", lambda train: None)
+    words = ("--data-dir", digits_folder, "--out", tmp_path, "--jobs", 4, "--trials", 1)
+    tune.main([str(word) for word in words])
+    assert "lost    2 of 4 processes" in capsys.readouterr().out
 
 
 def test_a_lock_that_a_dead_process_left_is_broken(tmp_path, monkeypatch):
@@ -289,6 +399,7 @@ class TestAMistake:
         shown = run_module(
             *("scratchnet.tune", "--data-dir", digits_folder, "--out", tmp_path / "out", *options),
             *() if "--trials" in options else ("--trials", 1),
+            timeout=300,  # each of its two jobs could tell the mistake
         )
         assert_one_line(shown, code, words)
         assert "secret" not in shown.stderr

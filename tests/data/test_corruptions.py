@@ -84,6 +84,17 @@ def test_rotation_turns_some_digits_one_way_and_some_the_other(digits):
     assert min(sum(lefts), sum(rights)) > len(digits) / 4
 
 
+@pytest.mark.parametrize(("name", "strength"), [("shift", 3.5), ("rotation", 20)])
+def test_moved_digits_are_interpolated_linearly_between_their_pixels(digits, name, strength):
+    black_and_white = np.where(digits > 127, 200.0, 100.0).astype(np.float32)
+    moved = CORRUPTIONS[name].apply(black_and_white, strength, np.random.default_rng(0))
+
+    between = moved[:, 9:19, 9:19]  # no black has come in here from outside
+    assert between.min() >= 100 - 1e-3  # a spline would overshoot
+    assert between.max() <= 200 + 1e-3
+    assert len(np.unique(between.round())) > 50  # the nearest pixel would be one of the two
+
+
 def test_contrast_moves_every_pixel_that_share_of_the_way_to_the_mean(digits):
     faded = corrupted(digits, "contrast", 0.7)
     mean = digits.mean(axis=(1, 2), keepdims=True)
@@ -97,6 +108,20 @@ def test_occlusion_blacks_out_one_whole_square_in_each_image():
     assert (hidden.any(axis=1).sum(axis=1) == 9).all()
     assert (hidden.any(axis=2).sum(axis=1) == 9).all()
     assert len(np.unique(hidden, axis=0)) > 25
+
+
+def test_occlusion_falls_on_every_place_where_its_square_fits():
+    white = np.full((4000, 28, 28), 255, np.uint8)
+    hidden = corrupted(white, "occlusion", 24) == 0  # there are 5 x 5 places
+    assert len(np.unique(hidden[:, :5, :5], axis=0)) == 25
+    assert len(np.unique(hidden, axis=0)) == 25
+
+
+@pytest.mark.parametrize("name", ["shift", "rotation"])
+def test_what_comes_in_from_outside_is_black(name):
+    white = np.full((20, 28, 28), 255, np.uint8)
+    moved = corrupted(white, name, CORRUPTIONS[name].strengths[-1])
+    assert (moved == 0).any(axis=(1, 2)).all()
 
 
 class TestAnAugmentedEpoch:
@@ -122,7 +147,8 @@ class TestAnAugmentedEpoch:
         used = set()
 
         def spy(images, name, strength, rng):
-            used.add((name, strength))
+            if len(images):
+                used.add((name, strength))
             return images
 
         monkeypatch.setattr("scratchnet.data.corruptions.corrupt", spy)

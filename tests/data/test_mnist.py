@@ -2,6 +2,8 @@
 
 import contextlib
 import gzip
+import shutil
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -32,6 +34,14 @@ class TestDecodingIdx:
         assert decoded.shape == array.shape
         assert decoded.tobytes() == array.tobytes()
 
+    def test_takes_every_number_for_a_big_endian_one(self):
+        content = bytes([0, 0, 0x0B, 2, 0, 0, 0, 2, 0, 0, 0, 1, 0x01, 0x02, 0xFF, 0xFE])
+        assert idx.decode_idx(content).tolist() == [[0x0102], [-2]]
+        content = bytes([0, 0, 0x0C, 1, 0, 0, 0, 1, 1, 2, 3, 4])
+        assert idx.decode_idx(content).tolist() == [0x01020304]
+        content = bytes([0, 0, 0x0D, 1, 0, 0, 0, 1, 0x3F, 0xC0, 0, 0])
+        assert idx.decode_idx(content).tolist() == [1.5]
+
     @given(idx_arrays, st.data())
     def test_refuses_a_file_that_is_cut_off_anywhere(self, array, draw):
         content = idx.encode_idx(array)
@@ -48,6 +58,22 @@ class TestDecodingIdx:
     def test_never_fails_on_any_bytes_but_with_its_own_error(self, content):
         with contextlib.suppress(DataError):
             idx.decode_idx(content)
+
+
+def test_of_a_file_that_unpacks_to_too_much_no_more_is_unpacked_than_tells_so(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(idx, "IDX_MAX_BYTES", 1000)
+    bomb = tmp_path / "bomb.gz"
+    bomb.write_bytes(gzip.compress(bytes(20_000_000)))
+    tracemalloc.start()
+    try:
+        with pytest.raises(DataError, match=r"bomb\.gz unpacks to more than 1,000 bytes"):
+            idx.read_file(bomb)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 2_000_000
 
 
 class TestScaling:
@@ -192,6 +218,8 @@ class TestAFolder:
     def test_is_taken_from_the_environment_when_none_is_named(self, digits_folder, monkeypatch):
         monkeypatch.setenv("SCRATCHNET_DATA_DIR", str(digits_folder))
         assert data.load().origin == str(digits_folder)
+        with pytest.raises(DataError, match="missing"):
+            data.load("auto", digits_folder / "missing")
 
     def test_that_is_missing_or_empty_is_no_reason_to_take_other_data(self, tmp_path):
         with pytest.raises(DataError, match="no folder"):
@@ -236,6 +264,25 @@ class TestDownloading:
         assert sorted(cache.iterdir()) == before
         assert data.load("mnist").name == "mnist"  # only the missing one is fetched
         assert len(mirror.answers) == 0
+
+    def test_is_no_way_out_for_a_folder_of_mnist_that_was_tampered_with(
+        self, mirror, digits_folder, tmp_path
+    ):
+        content = bytearray(
+            gzip.decompress((digits_folder / f"{mnist.TEST_LABELS}.gz").read_bytes())
+        )
+        content[-1] = (content[-1] + 1) % 10
+        shutil.copytree(digits_folder, tmp_path / "altered")
+        (tmp_path / "altered" / mnist.TEST_LABELS).write_bytes(content)
+        assert data.load("auto", digits_folder).name == "mnist"
+        with pytest.raises(DataError, match="not MNIST's"):
+            data.load("auto", tmp_path / "altered")
+
+    def test_takes_the_place_of_an_unpacked_file_that_is_wrong(self, mirror, cache):
+        cache.mkdir()
+        (cache / mnist.TEST_LABELS).write_bytes(b"wrong")
+        assert data.load("mnist").name == "mnist"
+        assert not (cache / mnist.TEST_LABELS).exists()
 
     def test_that_fails_gives_the_sample_and_says_so_unless_mnist_is_a_must(self, mirror, cache):
         mirror.answers = [503] * 100

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 from scipy import linalg
 
+from scratchnet import MLP, data
+from scratchnet.data import to_unit_interval
 from scratchnet.evaluation.gan_metrics import GANMetrics, frechet_distance
 from scratchnet.training.classifier_run import load_network
 
@@ -44,6 +46,15 @@ def test_digits_are_counted_that_it_is_confident_of_by_its_prediction(metrics, s
     assert score.digits == [confident.count(digit) / len(p) for digit in range(10)]
 
 
+def test_images_in_their_thousands_are_counted_once_each(sample):
+    network = MLP((784, 6, 10), rng=np.random.default_rng(0))
+    images = np.concatenate([sample.train.images[:1500:3], sample.test.images[:501]])
+    metrics = GANMetrics(network, images)
+    assert metrics.real.shape == (1001, 6)
+    network.forward(to_unit_interval(images))
+    np.testing.assert_allclose(metrics.real, network.parametric_layers[-1].x, atol=1e-6)
+
+
 def test_real_digits_are_nearer_than_corrupted_ones_and_one_digit_again_and_again_is_far(
     metrics, sample
 ):
@@ -52,6 +63,21 @@ def test_real_digits_are_nearer_than_corrupted_ones_and_one_digit_again_and_agai
     noise = np.random.default_rng(0).integers(0, 256, (1000, 28, 28), np.uint8)
     assert same.distance == pytest.approx(0, abs=1e-4)
     assert same.distance < other.distance < min(once.distance, metrics(noise).distance)
+
+
+def test_the_features_are_what_enters_the_last_layer(metrics, sample):
+    images = sample.train.images[::40]  # (100,28,28)
+    first, *_ = metrics.network.parametric_layers
+    features = [  # of the one hidden layer
+        np.maximum(data.to_unit_interval(x) @ first.W + first.b, 0)  # (N,32)
+        for x in (images, sample.test.images)
+    ]
+    assert metrics(images).distance == pytest.approx(frechet_distance(*features), rel=1e-4)
+
+
+def test_the_confident_share_is_the_same_without_the_distance(metrics, sample):
+    images = sample.train.images[::40]
+    assert metrics.confident_share(images) == metrics(images).confident
 
 
 def test_one_real_image_is_refused_and_one_feature_is_enough(metrics, sample):

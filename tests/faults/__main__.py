@@ -7,6 +7,7 @@ them. `pytest` does the same less often.
 import argparse
 import json
 
+from benchmarks import sources
 from benchmarks.harness import RESULTS
 from tests.faults.campaigns import determinism, fuzzing, interruptions, kills
 
@@ -28,4 +29,5 @@ for part in [options.part] if options.part else PARTS:
     counts = json.loads(path.read_text()) if path.exists() else {}
     counts[part] = PARTS[part]()
     path.write_text(json.dumps(counts, indent=1) + "\n")
+    sources.record(f"faults {part}")
     print(part, json.dumps(counts[part], indent=1))

@@ -61,10 +61,11 @@ def test_an_option_that_makes_no_sense_is_2(digits_folder, tmp_path, options, wo
 
 
 CONFIGS = [
-    ("{", "cannot be read as JSON"),
-    ("[" * 100_000, "cannot be read as JSON"),
+    ("{", ["is no JSON", '{"lr": 0.05']),
+    ("[" * 100_000, "is no JSON"),
     ('{"hidden": ["--help"]}', "--hidden: invalid whole number value: '--help'"),
     ("[1]", "holds no JSON object"),
+    ('{"options": 1}', "holds no JSON object"),
     ('{"learning_rate": 1}', "'learning_rate' is no option"),
     ('{"config": "other.json"}', "'config' is no option"),
     ('{"lr": 0}', "--lr: 0 must be a finite number over 0"),
@@ -75,7 +76,7 @@ CONFIGS = [
     ('{"hidden": 12.5}', "--hidden: invalid whole number value: 12.5"),
     ('{"matmul": ["simd"]}', "--matmul: invalid choice: ['simd'] (choose from"),
     (f'{{"lr": {10**400}}}', "--lr: "),
-    (None, "cannot be read as JSON"),
+    (None, "cannot be read: No such file or directory"),
 ]
 
 
@@ -85,7 +86,8 @@ def test_a_file_of_options_that_makes_no_sense_is_2(digits_folder, tmp_path, con
     if content is not None:
         path.write_text(content)
     command = train(digits_folder, tmp_path / "out", "--config", path)
-    refused(2, [str(path), words], *command, keeping=tmp_path)
+    words = [words] if isinstance(words, str) else words
+    refused(2, [str(path), *words], *command, keeping=tmp_path)
     assert not (tmp_path / "out").exists()
 
 

@@ -161,8 +161,9 @@ def test_a_whole_file_of_another_content_is_4(trained, tmp_path, digits_folder, 
 def test_a_newer_format_is_4(trained, tmp_path, monkeypatch):
     path = trained / "model.safetensors"
     tensors, state = checkpoint.load(path)
-    monkeypatch.setattr(checkpoint, "FORMAT", checkpoint.FORMAT + 1)
-    checkpoint.save(path, tensors, state)
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, "FORMAT", checkpoint.FORMAT + 1)
+        checkpoint.save(path, tensors, state)
     refused(4, "another version", "scratchnet.train", "--resume", path, keeping=tmp_path)
 
 

@@ -1,7 +1,6 @@
 """Files that are no digits, mirrors that fail, disks that are full: 3 and 6, in one line."""
 
 import gzip
-import os
 import struct
 import subprocess
 
@@ -103,27 +102,28 @@ def test_a_folder_that_is_not_there_is_3_in_one_line(tmp_path, folder):
 class Mirrored:
     """Commands whose mirrors are on this machine and serve the small folder in place of MNIST."""
 
-    def __init__(self, server, cache):
-        self.server, self.cache = server, cache
-        self.environment = {n: v for n, v in os.environ.items() if n != "SCRATCHNET_DATA_DIR"}
-        self.environment["XDG_CACHE_HOME"] = str(cache.parent)
+    def __init__(self, server, cache, patch):
+        self.server, self.cache, self.patch = server, cache, patch
+        patch.delenv("SCRATCHNET_DATA_DIR", raising=False)
+        patch.setenv("XDG_CACHE_HOME", str(cache.parent))
+
+    def constants(self):
+        return self.server.constants | {"TIMEOUT": 1}
+
+    def run(self, *options):
+        for name, value in self.constants().items():
+            self.patch.setattr(mnist, name, value)
+        return run_module("scratchnet.train", "--dry-run", *options)
 
     def start(self, *options, **kwargs):
-        words = with_constants(self.server.constants | {"TIMEOUT": 1})
         return subprocess.Popen(
-            [*words, "--dry-run", *options],
-            env=self.environment,
+            [*with_constants(self.constants()), "--dry-run", *options],
             cwd=ROOT,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
             **kwargs,
         )
-
-    def run(self, *options, **kwargs):
-        with self.start("--dataset", "mnist", *options, **kwargs) as process:
-            out, err = process.communicate(timeout=120)
-        return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
     def names(self):
         return sorted(path.name for path in self.cache.iterdir()) if self.cache.exists() else []
@@ -132,15 +132,23 @@ class Mirrored:
 FOUR = sorted(f"{name}.gz" for name in mnist.MNIST_SHA256)
 
 
+MNIST = ("--dataset", "mnist")
+
+
 @pytest.fixture
-def mirrored(mirror_server, tmp_path):
-    return Mirrored(mirror_server, tmp_path / "cache" / "scratchnet")
+def mirrored(mirror_server, tmp_path, monkeypatch):
+    return Mirrored(mirror_server, tmp_path / "cache" / "scratchnet", monkeypatch)
+
+
+def ended(process):
+    out, err = process.communicate(timeout=120)
+    return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
 
 @pytest.mark.parametrize("answer", [403, 503, "a page instead of the file", "silence"])
 def test_the_second_mirror_is_taken_when_the_first_fails(mirrored, answer):
     mirrored.server.answers = [answer]
-    shown = mirrored.run()
+    shown = mirrored.run(*MNIST)
     assert shown.returncode == 0, shown.stderr
     assert shown.stderr == ""
     assert shown.stdout.startswith("data    MNIST")
@@ -153,18 +161,19 @@ def test_the_second_mirror_is_taken_when_the_first_fails(mirrored, answer):
 )
 def test_mirrors_that_all_fail_are_3_and_named_with_the_folder_to_use(mirrored, answer, reason):
     mirrored.server.answers = [answer] * 9
-    shown = mirrored.run()
-    assert_one_line(shown, 3, [*mirrored.server.constants["MIRRORS"], reason, str(mirrored.cache)])
+    shown = mirrored.run(*MNIST)
+    assert_one_line(shown, 3, [f"{reason}) or 127.0.0.1", f"{reason});", str(mirrored.cache)])
     assert mirrored.names() == []
 
 
 def test_no_network_at_all_is_3_where_mnist_is_asked_for_and_else_the_sample(mirrored):
     mirrored.server.constants["MIRRORS"] = ["http://127.0.0.1:9/", "http://127.0.0.1:10/"]
-    assert_one_line(mirrored.run(), 3, ["ConnectionError", "127.0.0.1:10", str(mirrored.cache)])
-    with mirrored.start() as process:
-        out, err = process.communicate(timeout=120)
-    assert (process.returncode, err) == (0, "")
-    assert out.startswith("data    a SAMPLE of MNIST")
+    assert_one_line(
+        mirrored.run(*MNIST), 3, ["ConnectionError", "127.0.0.1:10", str(mirrored.cache)]
+    )
+    shown = mirrored.run()
+    assert (shown.returncode, shown.stderr) == (0, "")
+    assert shown.stdout.startswith("data    a SAMPLE of MNIST")
 
 
 @pytest.mark.parametrize("name", [TRAIN_IMAGES, TEST_LABELS])
@@ -173,13 +182,13 @@ def test_a_cached_file_that_was_altered_later_is_fetched_again(mirrored, digits_
     content = bytearray(unpacked(digits_folder)[name])
     content[-1] = (content[-1] + 1) % 10  # of the right size, and a digit still
     copied(digits_folder, mirrored.cache, name, packed(bytes(content)))
-    shown = mirrored.run()
+    shown = mirrored.run(*MNIST)
     assert shown.returncode == 0, shown.stderr
     (line,) = shown.stderr.splitlines()
     assert name in line
     assert "downloading again" in line
     assert contents(mirrored.cache).keys() == {mirrored.cache / name for name in FOUR}
-    assert mirrored.run().stderr == ""
+    assert mirrored.run(*MNIST).stderr == ""
 
 
 def test_a_file_of_the_right_size_and_wrong_content_is_3_in_a_folder_of_the_users(
@@ -189,32 +198,30 @@ def test_a_file_of_the_right_size_and_wrong_content_is_3_in_a_folder_of_the_user
     content[-1] = (content[-1] + 1) % 10
     folder = copied(digits_folder, tmp_path / "data", TEST_LABELS, packed(bytes(content)))
     before = contents(folder)
-    shown = mirrored.run("--data-dir", str(folder))
+    shown = mirrored.run(*MNIST, "--data-dir", folder)
     assert_one_line(shown, 3, [TEST_LABELS, "not MNIST's", "replace it by the original"])
     assert_whole(before, folder)
 
 
 def test_a_disk_that_gets_full_during_the_download_is_6_and_no_part_stays(mirrored):
-    shown = mirrored.run(preexec_fn=on_a_disk_with(20_000))  # the first file has some 90,000
+    # the first file has some 90,000
+    shown = ended(mirrored.start(*MNIST, preexec_fn=on_a_disk_with(20_000)))
     assert_one_line(shown, 6, [str(mirrored.cache / f"{TRAIN_IMAGES}.gz"), "File too large"])
     assert mirrored.names() == []
 
 
 def test_two_processes_that_download_at_once_both_get_whole_files(mirrored, digits_folder):
-    processes = [mirrored.start("--dataset", "mnist") for _ in range(2)]
-    for process in processes:
-        _, stderr = process.communicate(timeout=120)
-        assert process.returncode == 0, stderr
+    for process in [mirrored.start(*MNIST) for _ in range(2)]:
+        shown = ended(process)
+        assert shown.returncode == 0, shown.stderr
     assert mirrored.names() == FOUR
     for name in FOUR:
         assert (mirrored.cache / name).read_bytes() == (digits_folder / name).read_bytes()
 
 
-def test_the_sample_needs_no_folder_and_no_network(tmp_path):
-    environment = os.environ | {
-        "XDG_CACHE_HOME": str(tmp_path),
-        "https_proxy": "http://127.0.0.1:9",
-    }
-    shown = run_module("scratchnet.train", "--dataset", "sample", "--dry-run", env=environment)
+def test_the_sample_needs_no_folder_and_no_network(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
+    shown = run_module("scratchnet.train", "--dataset", "sample", "--dry-run")
     assert (shown.returncode, shown.stderr) == (0, "")
     assert not (tmp_path / "scratchnet").exists()

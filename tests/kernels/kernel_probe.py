@@ -7,7 +7,7 @@ import sys
 import threading
 
 import numpy as np
-from kernel_checks import DTYPES, as_view, assert_product, numbers
+from kernel_checks import DTYPES, as_view, assert_product, numbers, product_and_bound
 
 from scratchnet.kernels import LADDER, get
 from scratchnet.kernels.threads import set_threads
@@ -30,10 +30,11 @@ def ladder(dtypes=DTYPES, names=tuple(LADDER)):
             A, B = numbers(rng, (m, k), dtype), numbers(rng, (k, n), dtype)
             sparse = A * (rng.random(A.shape) < 0.2)
             for left in (A, sparse.astype(dtype)):
+                expected = product_and_bound(left, B)
                 for view in ("plain", "transposed"):
                     for name in names:
                         C = get(name)(as_view(left, view), as_view(B, view))
-                        assert_product(C, left, B)
+                        assert_product(C, left, B, expected)
 
 
 def loops():
@@ -105,11 +106,13 @@ def guard_pages():
         for m, k, n in [(7, 13, 17), (37, 300, 131), (70, 31, 100), (33, 65, 10), (193, 513, 130)]:
             for zeros in (0, 0.8):
                 A, B = numbers(rng, (m, k), dtype, zeros), numbers(rng, (k, n), dtype)
+                expected = product_and_bound(A, B)
                 for at_end in (False, True):
                     for name in ("tiled", "simd", "sparse"):
-                        assert_product(get(name)(fenced(A, at_end), fenced(B, at_end)), A, B)
+                        C = get(name)(fenced(A, at_end), fenced(B, at_end))
+                        assert_product(C, A, B, expected)
                         turned = fenced(A.T, at_end).T, fenced(B.T, at_end).T
-                        assert_product(get(name)(*turned), A, B)
+                        assert_product(get(name)(*turned), A, B, expected)
 
 
 if __name__ == "__main__":

@@ -9,22 +9,18 @@ import sys
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from benchmarks.worker import peak_of_training
 from scratchnet import MLP, SGD, data, softmax_cross_entropy
 from scratchnet import train as command
-from scratchnet.checking import comparison
 from scratchnet.errors import Stopped
 from scratchnet.kernels import fused
 from scratchnet.kernels.fused import FusedEngine
 from scratchnet.training.progress import Progress
 from tests.commands.test_train import OPTIONS, assert_same_weights, interrupt
 from tests.conftest import run_module
-from torch_ref import model
-from torch_ref.lockstep import trace
 
 DTYPES = [np.float32, np.float64]
 
@@ -78,11 +74,13 @@ def assert_same_bits(found, expected):
 # --- the same weights as the layers -------------------------------------------------------------
 
 
-@pytest.mark.parametrize("momentum", [0.0, 0.9])
-def test_an_epoch_of_real_digits_ends_at_the_weights_of_the_layers(digits, momentum):
-    images, labels = digits.train
-    if momentum:  # at this rate a few thousand steps more multiply what is rounded
-        images, labels = images[:10_011], labels[:10_011]
+@pytest.mark.parametrize(
+    ("momentum", "n_images"),
+    # with momentum, a few thousand steps more multiply what is rounded
+    [(0.0, 10_011), (0.9, 10_011), pytest.param(0.0, 60_000, marks=pytest.mark.exhaustive)],
+)
+def test_an_epoch_of_real_digits_ends_at_the_weights_of_the_layers(digits, momentum, n_images):
+    images, labels = (part[:n_images] for part in digits.train)
     order = data.shuffled(len(images), seed=0, epoch=1)
     ours, layers = (
         new((784, 128, 64, 10), np.float64, 0.05, momentum, 1e-4 if momentum else 0.0)
@@ -119,7 +117,7 @@ def test_any_network_takes_the_steps_of_the_layers(
     order, tolerance = rng(seed).permutation(n_images), 1e-12
     ours, layers = (new(sizes, dtype, 0.1, momentum, weight_decay) for _ in range(2))
     if dtype == np.float32:  # one step, in which no ReLU is near enough to its kink to flip
-        order, tolerance = order[:batch_size], 2e-6
+        order, tolerance = order[:batch_size], 4e-6
         layers[0].forward(data.to_unit_interval(images[order]))
         kinks = zip(layers[0].layers[:-1:2], layers[0].layers[1::2], strict=True)
         for linear, _ in kinks:
@@ -176,48 +174,6 @@ def test_each_engine_can_go_on_where_the_other_stopped(sample):
 
     for end in ends.values():
         assert_close(end, ends["layers", "layers"], 1e-12)
-
-
-# --- the same gradients as PyTorch --------------------------------------------------------------
-
-
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("momentum", [0.5, 0.0])
-@pytest.mark.parametrize("hidden", [(), (128, 64), (100, 50, 25)])
-def test_the_gradients_of_a_step_are_those_of_pytorch(digits, dtype, momentum, hidden):
-    """From rest, v = momentum · 0 + g is the gradient; without momentum, the step is -lr g."""
-    images, labels = digits.train
-    network, sgd = new((784, *hidden, 10), dtype, 1.0 if momentum == 0 else 0.1, momentum)
-    engine = FusedEngine(network, sgd, images, labels, 32)
-    order = data.shuffled(len(images), seed=0, epoch=1)
-    for step in range(20):
-        chosen = order[32 * step : 32 * (step + 1)]
-        engine.velocities[:] = 0
-        theirs = model.to_torch(network)
-        before = engine.parameters.copy()
-        ((loss, _),) = engine.train(chosen)
-        activations = {
-            f"z{k}": fused.rows.py_func(engine.outputs, 32, engine.sizes, k - 1, 32)
-            for k in range(1, len(hidden) + 1)
-        }
-        expected, flips = trace.trace_torch(
-            theirs,
-            torch.optim.SGD(theirs.parameters(), sgd.lr),
-            torch.from_numpy(data.to_unit_interval(images[chosen], dtype)),
-            torch.from_numpy(labels[chosen]),
-            sides=activations,
-        )
-        assert not flips
-        gradients = engine.velocities if momentum else before - engine.parameters
-        first = 0
-        for k in range(1, len(hidden) + 2):
-            for name in (f"dW{k}", f"db{k}"):
-                g = expected[name]
-                ours = gradients[first : first + g.size].reshape(g.shape)
-                first += g.size
-                assert comparison.compare(name, ours, g, bound=lambda: 0.0).ok, (step, name)
-        loss = np.array(loss, dtype)
-        assert comparison.compare("loss", loss, expected["loss"], bound=lambda: 0.0).ok, step
 
 
 # --- its parts ----------------------------------------------------------------------------------
@@ -335,11 +291,11 @@ def history(out):
 
 
 @pytest.mark.parametrize(
-    ("signum", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)], ids=["SIGTERM", "Ctrl-C"]
+    ("after", "signum", "code"),
+    [("[1/3], Step [1/", signal.SIGTERM, 143), ("[3/3], Step [59/", signal.SIGINT, 130)],
 )
-@pytest.mark.parametrize("after", ["[1/3], Step [1/", "[3/3], Step [59/"])
 def test_an_interrupted_run_that_is_resumed_ends_with_the_same_bits(
-    finished, digits_folder, tmp_path, signum, code, after
+    finished, digits_folder, tmp_path, after, signum, code
 ):
     options = (*WIDE, "--engine", "fused")
     returncode, stderr = interrupt(digits_folder, tmp_path, signum, after, *options)
@@ -408,7 +364,7 @@ def test_it_says_and_leaves_what_the_layers_say_and_leave(digits_folder, tmp_pat
     names = [{p.name for p in (tmp_path / e).rglob("*")} for e in ("layered", "fused")]
     assert names[0] == names[1]
     assert re.search(r"^engine  fused \(numba [\d.]+\), one thread", shown["fused"].stdout, re.M)
-    origin = r"^        its code (compiled|loaded from the cache) in \d+\.\d s$"
+    origin = r"^code    making the kernels ready: (compiled|loaded from the cache) in \d+\.\d s$"
     assert re.search(origin, shown["fused"].stdout, re.M)
     assert "engine" not in shown["layered"].stdout
 

@@ -1,5 +1,7 @@
 """Every rung of the ladder is np.matmul on two matrices, to rounding, for any shape and strides."""
 
+from functools import cache
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -13,6 +15,7 @@ from tests.kernels.kernel_checks import (
     guarded_output,
     numbers,
     operand_pairs,
+    product_and_bound,
 )
 
 RUNGS = [pytest.param(get(name), id=name) for name in LADDER if name != "numpy"]
@@ -52,18 +55,25 @@ def test_matrices_of_integers_are_multiplied_exactly(kernel, pair):
     np.testing.assert_array_equal(C, A @ B)
 
 
+@cache
+def operands_and_product(shape, dtype, zeros):
+    """A, B and what their product may be: for all kernels the same, and slow to find."""
+    m, k, n = shape
+    rng = np.random.default_rng(0)
+    A, B = numbers(rng, (m, k), dtype, zeros), numbers(rng, (k, n), dtype)
+    return A, B, product_and_bound(A, B)
+
+
 @every_rung
 @every_dtype
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize("zeros", [0.0, 0.81], ids=["dense", "sparse"])
 def test_the_products_of_the_network_hold_the_bound(kernel, dtype, shape, zeros):
-    m, k, n = shape
-    rng = np.random.default_rng(0)
-    A, B = numbers(rng, (m, k), dtype, zeros), numbers(rng, (k, n), dtype)
+    A, B, expected = operands_and_product(shape, dtype, zeros)
     for A_view, B_view in [("plain", "plain"), ("transposed", "plain"), ("plain", "transposed")]:
         with guarded_output():
             C = kernel(as_view(A, A_view), as_view(B, B_view))
-        assert_product(C, A, B)
+        assert_product(C, A, B, expected)
 
 
 @every_rung
@@ -160,6 +170,21 @@ def test_the_checker_finds_the_wrong_kernel(wrong, dtype):
     assert_product(A @ B, A, B)
     with pytest.raises(AssertionError):
         assert_product(wrong(A, B), A, B)
+
+
+@every_dtype
+def test_the_checker_allows_gamma_k_and_no_more(dtype):
+    k, u = 40, np.finfo(dtype).eps / 2
+    A, B = np.ones((3, k), dtype), np.ones((k, 5), dtype)  # |A| |B| is 40 everywhere
+    allowed = k * u / (1 - k * u) * k
+    ulps = int(allowed / np.spacing(dtype(k)))
+    assert ulps == 25
+    C = A @ B
+    C[1, 2] += ulps * np.spacing(dtype(k))
+    assert_product(C, A, B)
+    C[1, 2] += np.spacing(dtype(k))
+    with pytest.raises(AssertionError):
+        assert_product(C, A, B)
 
 
 @pytest.mark.parametrize("offset", [-1, "end"])

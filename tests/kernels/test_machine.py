@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import scratchnet.kernels
-from scratchnet.kernels import get, threads
+from scratchnet.kernels import get, jit, threads
 from scratchnet.kernels.threads import set_threads
 from tests.kernels.kernel_checks import DTYPES, numbers
 
@@ -35,6 +35,7 @@ def probe(*steps, root=ROOT, preexec_fn=None, **variables):
         text=True,
         check=False,
         preexec_fn=preexec_fn,
+        timeout=300,  # a pool that does not survive a fork waits for ever
     )
     assert run.returncode == 0, run.stderr
     return run.stdout + run.stderr
@@ -125,27 +126,49 @@ def test_a_product_leaves_numbas_own_number_of_threads_alone(threads_at_once):
         numba.set_num_threads(before)
 
 
-def test_a_second_process_compiles_nothing(tmp_path):
-    def files():
-        return {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*-*") if path.is_file()}
+@pytest.fixture(scope="module")
+def compiled(tmp_path_factory):
+    """A cache in which one kernel lies."""
+    folder = tmp_path_factory.mktemp("cache")
+    assert warnings_in(probe("one_product", XDG_CACHE_HOME=str(folder))) == 0
+    return folder
 
-    assert warnings_in(probe("one_product", XDG_CACHE_HOME=str(tmp_path))) == 0
+
+@pytest.fixture
+def cache(compiled, tmp_path):
+    """A copy of it, for the test to damage."""
+    return shutil.copytree(compiled, tmp_path / "cache")
+
+
+def test_a_second_process_compiles_nothing(compiled):
+    def files():
+        return {path: path.stat().st_mtime_ns for path in compiled.rglob("*-*") if path.is_file()}
+
     first = files()
     assert len(first) == 1
-    assert warnings_in(probe("one_product", XDG_CACHE_HOME=str(tmp_path))) == 0
+    assert warnings_in(probe("one_product", XDG_CACHE_HOME=str(compiled))) == 0
     assert files() == first
 
 
+def test_another_processor_finds_nothing_that_was_compiled_for_this_one(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    triple, name, features = jit.processor()
+    folders = set()
+    for processor in ((triple, name, features), (triple, "x86-64", features), (triple, name, "")):
+        monkeypatch.setattr(jit, "processor", lambda processor=processor: processor)
+        folders.add(jit.cache_folder.__wrapped__())
+    assert len(folders) == 3
+
+
 @pytest.mark.parametrize("damage", ["cut short", "emptied", "one bit"])
-def test_a_damaged_cache_is_reported_once_and_repaired(tmp_path, damage):
-    probe("one_product", XDG_CACHE_HOME=str(tmp_path))
-    (file,) = (path for path in tmp_path.rglob("*_ikj*") if path.is_file())
+def test_a_damaged_cache_is_reported_once_and_repaired(cache, damage):
+    (file,) = (path for path in cache.rglob("*_ikj*") if path.is_file())
     content = bytearray(file.read_bytes())
     content[len(content) // 2] ^= 1
     whole = {"cut short": content[:1000], "emptied": b"", "one bit": content}
     file.write_bytes(whole[damage])
-    assert warnings_in(probe("one_product", "one_product", XDG_CACHE_HOME=str(tmp_path))) == 1
-    assert warnings_in(probe("one_product", XDG_CACHE_HOME=str(tmp_path))) == 0
+    assert warnings_in(probe("one_product", "one_product", XDG_CACHE_HOME=str(cache))) == 1
+    assert warnings_in(probe("one_product", XDG_CACHE_HOME=str(cache))) == 0
 
 
 def test_a_cache_that_cannot_be_made_is_reported_once(tmp_path):
@@ -161,13 +184,12 @@ def test_a_full_disk_is_reported_once_and_leaves_nothing_half_written(tmp_path):
     assert warnings_in(probe("one_product", XDG_CACHE_HOME=str(tmp_path))) == 0
 
 
-def test_a_cache_into_which_others_may_write_is_reported_once_and_not_executed(tmp_path):
-    probe("one_product", XDG_CACHE_HOME=str(tmp_path))
-    (folder,) = (tmp_path / "scratchnet").iterdir()
+def test_a_cache_into_which_others_may_write_is_reported_once_and_not_executed(cache):
+    (folder,) = (cache / "scratchnet").iterdir()
     for path in folder.iterdir():
         path.write_bytes(b"planted")
     folder.chmod(0o777)
-    assert warnings_in(probe("one_product", XDG_CACHE_HOME=str(tmp_path))) == 1
+    assert warnings_in(probe("one_product", XDG_CACHE_HOME=str(cache))) == 1
     assert {path.read_bytes() for path in folder.iterdir()} == {b"planted"}
 
 

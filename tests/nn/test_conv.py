@@ -85,7 +85,7 @@ class TestUnfolding:
 
 class TestConv2d:
     @every_way
-    @settings(max_examples=300)
+    @settings(max_examples=150)
     @given(cases(), st.integers(1, 4), st.integers(0, 2**32))
     def test_computes_the_integers_that_pytorch_computes(self, way, case, n_out, seed):
         x, size, stride, padding = case

@@ -5,6 +5,7 @@ import hashlib
 import struct
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -59,8 +60,14 @@ def test_any_folder_is_read_and_none_is_written_to(tmp_path, pack):
     assert fingerprint(folder) == before
 
 
-def test_torchvision_reads_the_sample_too():
-    train, test, found = data.load("sample")
+@pytest.fixture(scope="module")
+def both_samples():
+    """torchvision's reading of the sample, and ours."""
+    return data.load("sample")
+
+
+def test_torchvision_reads_the_sample_too(both_samples):
+    train, test, found = both_samples
 
     assert (len(train), len(test)) == (4000, 1000)
     np.testing.assert_array_equal(train.data.numpy(), found.train.images)
@@ -81,8 +88,8 @@ def test_every_pixel_of_totensor_is_ours_bit_for_bit(digits):
 
 
 @pytest.mark.parametrize("batch_size", [1, 32, 4000, 5000])
-def test_both_pipelines_shuffle_alike(batch_size):
-    train, _, found = data.load("sample")
+def test_both_pipelines_shuffle_alike(both_samples, batch_size):
+    train, _, found = both_samples
     x = scratchnet.data.to_unit_interval(found.train.images)  # (N,784)
     recipe = {"seed": 3, "epoch": 2}
 
@@ -99,6 +106,22 @@ def test_both_pipelines_shuffle_alike(batch_size):
         if batch_size == 1 and seen == 100:
             break
     assert seen == (100 if batch_size == 1 else 4000)
+
+
+@pytest.mark.parametrize(("n_images", "batch_size", "last"), [(70, 32, 6), (65, 64, 1), (5, 9, 5)])
+def test_the_smaller_last_batch_is_dropped_in_neither_pipeline(sample, n_images, batch_size, last):
+    images, labels = (part[:n_images] for part in sample.train)
+    recipe = {"batch_size": batch_size, "seed": 0, "epoch": 1}
+
+    ours = list(scratchnet.data.batches(scratchnet.data.to_unit_interval(images), labels, **recipe))
+    theirs = list(data.batches(data.pictures(images, labels), **recipe))
+
+    for batches in (ours, theirs):
+        sizes = [len(batch_labels) for _, batch_labels in batches]
+        assert sizes == [batch_size] * (n_images // batch_size) + [last]
+        seen = np.concatenate([np.asarray(batch_labels) for _, batch_labels in batches])
+        np.testing.assert_array_equal(np.sort(seen), np.sort(labels))
+    np.testing.assert_array_equal(ours[-1][0], theirs[-1][0].numpy())
 
 
 def python(code, *, path=None):
@@ -132,3 +155,14 @@ def test_another_error_of_the_import_is_not_swallowed(tmp_path):
 
     assert result.returncode == 1
     assert "RuntimeError: out of order" in result.stderr
+
+
+def test_torchvision_reads_the_files_themselves_and_not_what_we_made_of_them(digits_folder):
+    found = scratchnet.data.load("auto", digits_folder)
+    blank = replace(found, train=found.train._make(0 * part for part in found.train))
+
+    with data.torchvision_folder(blank) as root:
+        read = data.datasets.MNIST(root, train=True)
+
+    assert (read.data.numpy() == found.train.images).all()
+    assert (read.targets.numpy() == found.train.labels).all()

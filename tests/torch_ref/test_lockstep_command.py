@@ -4,6 +4,7 @@ import pytest
 
 from scratchnet import kernels
 from scratchnet.errors import NumericError, UsageError
+from scratchnet.kernels.adam import adam_update
 from torch_ref.lockstep import __main__ as lockstep
 
 
@@ -15,6 +16,7 @@ def test_the_command_shows_every_tensor_and_passes(capsys, tmp_path):
     shown = capsys.readouterr().out
     for tensor in ("z1", "a1", "logits", "loss", "dlogits", "dW1", "db3", "da2", "dz1", "W2"):
         assert f"\n{tensor} " in shown
+    assert ", matmul numpy;" in shown
     assert "PASS" in shown
     assert figure.read_bytes().startswith(b"\x89PNG")
 
@@ -26,6 +28,7 @@ def test_the_command_walks_the_cnn_too(capsys):
     assert (
         "1x28x28-16C5-MP2-32C5-MP2-1568-8-10 in float64, batches of 32, SGD with lr 0.01" in shown
     )
+    assert ", matmul simd;" in shown  # as in scratchnet.train
     for tensor in ("z1", "p1", "da1", "dp1", "f2", "dW1", "vW2"):
         assert f"\n{tensor} " in shown
     assert "0 windows whose maxima lie in different pixels" in shown
@@ -38,12 +41,32 @@ def test_the_command_walks_the_gan_too_and_shows_both_sides(capsys):
 
     shown = capsys.readouterr().out
     assert "64-8-6-784 against 784-6-8-1 in float64, batches of 5, Adam with lr 0.01" in shown
+    assert ", matmul simd;" in shown  # as in scratchnet.gan
     for title in ("discriminator", "generator"):
         assert f"\n{title}\nstep 1 " in shown
         assert f"\n{title}\nthe worst of 2 steps " in shown
     for tensor in ("z5", "da5", "dW4", "mW1", "vb3", "t", "W6"):
         assert f"\n{tensor} " in shown
     assert shown.count("PASS") == 2
+
+
+def test_a_kernel_that_is_named_takes_the_place_of_the_default():
+    for model, default in (("mlp", "numpy"), ("cnn", "simd"), ("gan", "simd")):
+        assert lockstep.parse(["--model", model]).matmul == default
+        assert lockstep.parse(["--model", model, "--matmul", "tiled"]).matmul == "tiled"
+
+
+def test_the_adam_of_the_gan_is_the_compiled_one_that_trains_it(digits_folder, capsys, monkeypatch):
+    def one_percent_more(p, g, m, v, step_size, *rest):
+        adam_update(p, g, m, v, step_size * 1.01, *rest)
+
+    monkeypatch.setattr("torch_ref.lockstep.gan.adam_update", one_percent_more)
+    options = "--model gan --steps 1 --hidden 8 --batch-size 5 --data-dir"
+
+    with pytest.raises(SystemExit):
+        lockstep.main([*options.split(), str(digits_folder)])
+
+    assert "the first W1 in step 1" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("option", ["--momentum 0.5", "--weight-decay 0.1", "--free-run"])
@@ -57,10 +80,10 @@ def one_percent_off(a, b):
 
 
 def test_the_command_exits_with_1_when_a_kernel_is_one_percent_off(capsys, monkeypatch):
-    monkeypatch.setitem(kernels.LADDER, "off", f"{__name__}:one_percent_off")
+    monkeypatch.setitem(kernels.LADDER, "ikj", f"{__name__}:one_percent_off")
 
     with pytest.raises(SystemExit) as stop:
-        lockstep.main(["--steps", "2", "--dataset", "sample", "--matmul", "off"])
+        lockstep.main(["--steps", "2", "--dataset", "sample", "--matmul", "ikj"])
 
     assert stop.value.code == 1
     shown = capsys.readouterr().out
@@ -80,9 +103,12 @@ def test_the_command_takes_every_option_of_the_recipe(capsys):
     assert "\nvW1 " in shown
 
 
-def test_an_unknown_kernel_is_a_usage_error():
-    with pytest.raises(UsageError, match="no such"):
+def test_an_unknown_kernel_is_a_usage_error(capsys):
+    with pytest.raises(SystemExit) as stop:
         lockstep.main(["--steps", "1", "--dataset", "sample", "--matmul", "no such"])
+
+    assert stop.value.code == 2
+    assert "--matmul: invalid choice: 'no such'" in capsys.readouterr().err
 
 
 def test_a_curve_that_could_not_be_stored_is_a_usage_error_before_the_walk(tmp_path):

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from scratchnet import kernels
 from scratchnet.nn.losses import binary_cross_entropy
-from scratchnet.nn.optim import Adam
+from scratchnet.nn.optim import Adam, adam_update
 from scratchnet.training.config import GANConfig
 from tests.torch_ref.lockstep_steps import FLOATS, assert_excused, backwards_sum, failures
 from torch_ref.lockstep import gan, report
@@ -20,20 +20,28 @@ def small_gan(dtype, hidden=(16, 12), seed=0, **options):
     return gan.begin(hidden, 0.01, rng=np.random.default_rng(seed), dtype=dtype, **options)
 
 
-@pytest.mark.parametrize(("dtype", "matmul"), [("float64", "numpy"), ("float32", "simd")])
+@pytest.mark.parametrize(
+    ("dtype", "matmul", "steps"),
+    [
+        ("float64", "numpy", 10),
+        ("float32", "simd", 10),
+        pytest.param("float64", "simd", 200, marks=pytest.mark.exhaustive),
+        pytest.param("float32", "simd", 200, marks=pytest.mark.exhaustive),
+    ],
+)
 def test_every_tensor_of_both_steps_of_the_gan_is_pytorchs_on_real_batches(
-    digits, pictures, dtype, matmul
+    digits, pictures, dtype, matmul, steps
 ):
     drawn = {"rng": np.random.default_rng(0), "dtype": dtype, "matmul": kernels.get(matmul)}
     pair = gan.begin(GANConfig().hidden, GANConfig().lr, **drawn)
     summaries = {side: report.Summary() for side in (pair.discriminator, pair.generator)}
-    for taken in islice(gan.walk(pair, digits, pictures, 64, seed=0, dtype=dtype), 20):
+    for taken in islice(gan.walk(pair, digits, pictures, 64, seed=0, dtype=dtype), 2 * steps):
         summaries[taken.lockstep].add(taken)
 
     for summary in summaries.values():
         assert summary.ok, str(summary)
-        assert summary.steps == 10
-        assert "twin" not in str(summary)
+        assert summary.steps == steps
+        assert "an unsynchronised twin drifts off by" in str(summary)
     # x, loss, t; 2 z, a and their gradients; logits; means, squares, 3 x 2 parameters, gradients
     assert len(summaries[pair.discriminator].worst) == 3 + 8 + 2 + 24
     # 5 hidden layers; 6 x 2 parameters, their gradients, and 3 x 2 means and squares
@@ -62,6 +70,22 @@ def test_any_gan_takes_steps_like_pytorchs_with_extreme_logits_and_saturated_lay
         noise = rng.standard_normal((2, n_images, GANConfig().noise)).astype(dtype)  # (2,B,Z)
         for step in pair.step(real, noise, torch.from_numpy(real)):
             assert not failures(step)
+
+
+@pytest.mark.parametrize("side", ["generator", "discriminator"])
+def test_a_gan_that_drifts_off_fails_though_each_step_is_pytorchs(digits, pictures, side):
+    pair, summary = small_gan("float64"), report.Summary(side)
+    with torch.no_grad():
+        getattr(pair.twin, side)[0].bias += 1e-11
+
+    for taken in islice(gan.walk(pair, digits, pictures, 8, seed=0, dtype="float64"), 4):
+        assert taken.ok
+        if taken.lockstep.title == side:
+            summary.add(taken)
+
+    assert not summary.ok
+    assert summary.drift[0] >= 1e-11
+    assert "(limit 1e-12)" in str(summary)
 
 
 def leaky_edge(dtype, matmul=np.matmul):
@@ -96,16 +120,28 @@ WRONG_GANS = {
     ),
     "a step was lost": (lambda gan: vars(gan.generator_adam).update(step=lambda: None), "t"),
     "another Adam": (lambda gan: vars(gan.discriminator_adam).update(eps=1e-7), "W1"),
+    "decoupled weight decay": (
+        lambda gan: vars(gan.discriminator_adam).update(update=adamw_update),
+        "W1",
+    ),
 }
 
 
+def adamw_update(p, *moments_and_rates):
+    """AdamW's, with PyTorch's default weight decay of 0.01: 1e-4 of a weight in a step."""
+    p *= 1 - 0.01 * 0.01
+    adam_update(p, *moments_and_rates)
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
 @pytest.mark.parametrize("name", WRONG_GANS)
-def test_a_gan_that_does_otherwise_than_pytorchs_fails(name):
+def test_a_gan_that_does_otherwise_than_pytorchs_fails(name, dtype):
     spoil, first_wrong = WRONG_GANS[name]
-    other, rng = small_gan("float64").ours, np.random.default_rng(0)
+    other, rng = small_gan(dtype).ours, np.random.default_rng(0)
     spoil(other)
     pair = gan.GANLockstep(other, binary_cross_entropy)
     real, noise = rng.uniform(-1, 1, (5, 784)), rng.standard_normal((2, 5, GANConfig().noise))
+    real, noise = real.astype(dtype), noise.astype(dtype)
 
     discriminator, generator = pair.step(real, noise, torch.from_numpy(real))
     wrong = failures(discriminator) + failures(generator)

@@ -56,6 +56,23 @@ def test_an_epoch_of_the_tutorials_loop_is_an_epoch_of_ours():
         np.testing.assert_allclose(torchs, ours, rtol=0, atol=1e-14)
 
 
+def test_as_many_epochs_are_trained_as_asked_for(digits_folder, capsys):
+    train.main(["--epochs", "2", "--hidden", "4", "--data-dir", str(digits_folder)])
+
+    epochs = [line for line in capsys.readouterr().out.splitlines() if line.startswith("Epoch")]
+    assert [line.split()[1] for line in epochs] == ["[1/2]", "[2/2]"]
+
+
+def test_an_epoch_after_an_evaluation_trains_again():
+    pictures = TensorDataset(torch.zeros(4, 1, 28, 28), torch.zeros(4, dtype=int))
+    network = model.TorchMLP((784, 10)).eval()
+    optimizer = torch.optim.SGD(network.parameters(), 0.1)
+
+    train.train_epoch(network, nn.CrossEntropyLoss(), optimizer, DataLoader(pictures))
+
+    assert network.training
+
+
 def test_evaluation_learns_nothing_and_counts_right_answers():
     images = torch.zeros(4, 1, 28, 28)
     loader = DataLoader(TensorDataset(images, torch.tensor([3, 3, 3, 1])), batch_size=3)

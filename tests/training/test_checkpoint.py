@@ -78,6 +78,17 @@ def test_no_flipped_bit_is_ever_loaded(path):
             checkpoint.load(path)
 
 
+@pytest.mark.parametrize(
+    "forged", [(b"[3,2]", b"[2,3]"), (b'"F32","shape":[2]', b'"I32","shape":[2]')]
+)
+def test_the_same_bytes_of_another_shape_or_dtype_are_never_loaded(path, forged):
+    content = path.read_bytes()
+    assert content.count(forged[0]) == 1
+    path.write_bytes(content.replace(*forged))
+    with pytest.raises(CheckpointError, match="does not match its SHA-256"):
+        checkpoint.load(path)
+
+
 def test_no_file_cut_off_anywhere_is_ever_loaded(path):
     content = path.read_bytes()
     for length in range(len(content)):

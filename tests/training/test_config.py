@@ -3,11 +3,21 @@
 import dataclasses
 import json
 import math
+import re
 
 import pytest
 
 from scratchnet import kernels
-from scratchnet.cli.options import FIXED, choice, parse, real_number, several, switch, whole_number
+from scratchnet.cli.options import (
+    DEFAULT,
+    FIXED,
+    choice,
+    parse,
+    real_number,
+    several,
+    switch,
+    whole_number,
+)
 from scratchnet.errors import CheckpointError, UsageError
 from scratchnet.training.config import (
     GANConfig,
@@ -53,13 +63,35 @@ def test_nothing_said_leaves_everything_to_the_defaults_of_the_model():
     assert TrainConfig(model="cnn", lr=0.5).lr == 0.5
 
 
+def test_null_and_false_in_a_file_say_nothing_and_hide_nothing_behind_them(tmp_path):
+    file = tmp_path / "options.json"
+    file.write_text('{"lr": null, "augment": false, "epochs": 2, "hidden": 7}')
+    given = parse(TrainConfig, "test", "", ["--config", str(file)])
+    assert given == {"config": str(file), "epochs": 2, "hidden": [7]}
+
+
 def test_help_lists_the_kernels_and_the_defaults_of_each_model(capsys):
     with pytest.raises(SystemExit):
         parse(TrainConfig, "test", "", ["--help"])
     shown = " ".join(capsys.readouterr().out.split())
     assert f"--matmul {{{','.join(kernels.LADDER)}}}" in shown
-    assert "learning rate (default: mlp 0.1; cnn 0.01)" in shown
-    assert "hidden widths (default: mlp 128 64; cnn 128)" in shown
+    assert "learning rate (default: 0.1 for mlp, 0.01 for cnn)" in shown
+    assert "widths of the hidden layers (default: 128 64 for mlp, 128 for cnn)" in shown
+
+
+@pytest.mark.parametrize("config_class", [TrainConfig, GANConfig, TuneConfig, RobustnessConfig])
+def test_help_names_no_default_of_an_option_that_has_none(config_class, capsys):
+    with pytest.raises(SystemExit):
+        parse(config_class, "test", "", ["--help"])
+    shown = capsys.readouterr().out
+    assert "(default: " in shown
+    assert not re.search(r"\(default: (None|False|<|\))", shown)
+
+
+def test_a_shortened_option_is_none(capsys):
+    with pytest.raises(SystemExit):
+        parse(TrainConfig, "test", "", ["--epoch", "3"])
+    assert capsys.readouterr().err == "test: unrecognized arguments: --epoch 3 (see --help)\n"
 
 
 def test_what_a_checkpoint_records_comes_back_through_json():
@@ -82,15 +114,24 @@ def test_a_checkpoint_may_be_of_a_machine_with_more_threads_than_this_one():
     assert from_record(TrainConfig, record)["threads"] == 1024
 
 
-def resumed(**given):
+def resumed(data=NOTHING, **given):
     """The config that goes on from a checkpoint of TRAINED."""
-    state = {"config": to_record(TRAINED), "data": NOTHING}
+    state = {"config": to_record(TRAINED), "data": data}
     config, _ = resolve(TrainConfig, {"resume": "file", **given}, lambda path: ({}, state))
     return config
 
 
 def test_a_resumed_run_takes_every_recorded_option_over():
     assert resumed() == dataclasses.replace(TRAINED, resume="file")
+
+
+@pytest.mark.parametrize(
+    ("name", "dataset"), [("sample", "sample"), ("mnist", "mnist"), ("custom", "auto")]
+)
+def test_a_resumed_run_takes_the_data_that_it_was_trained_on_unless_told_otherwise(name, dataset):
+    trained_on = {"name": name, "sha256": {}}
+    assert resumed(trained_on).dataset == dataset
+    assert resumed(trained_on, dataset="auto").dataset == "auto"
 
 
 def test_a_resumed_run_may_be_told_otherwise_but_not_what_decides_its_weights():
@@ -113,6 +154,21 @@ def test_a_resumed_run_may_be_told_otherwise_but_not_what_decides_its_weights():
                 resumed(**{field.name: value})
         else:
             assert getattr(resumed(**{field.name: value}), field.name) == value
+
+
+@pytest.mark.parametrize(
+    ("config_class", "free"),
+    [
+        (TrainConfig, {"threads", "epochs", "engine", "matmul"}),
+        (GANConfig, {"threads", "epochs", "judge", "matmul"}),
+    ],
+)
+def test_all_that_decides_the_weights_is_recorded_and_fixed(config_class, free):
+    places = {"dataset", "data_dir", "out", "resume", "config"}  # the data are known by their sums
+    shown = {"log_interval", "dry_run", "no_plots"}
+    fixed = {f.name for f in dataclasses.fields(config_class)} - places - shown - free
+    recorded = {f.name: f.metadata["on_resume"] for f in recorded_fields(config_class)}
+    assert recorded == dict.fromkeys(fixed, FIXED) | dict.fromkeys(free, DEFAULT)
 
 
 def test_options_that_do_not_go_together_are_usage_errors():

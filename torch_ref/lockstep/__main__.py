@@ -26,7 +26,8 @@ from torch_ref.lockstep import gan, report
 from torch_ref.lockstep.step import Lockstep, walk
 
 # The options that mean what they mean to the training commands, and have their defaults.
-TRAINING = ["batch_size", "lr", "momentum", "weight_decay", "hidden", "seed", "dataset", "data_dir"]
+TRAINING = ["batch_size", "lr", "momentum", "weight_decay", "hidden", "seed", "matmul"]
+TRAINING += ["dataset", "data_dir"]
 
 
 def main(argv=None):
@@ -94,18 +95,21 @@ def _layer_args(options):
 def parse(argv):
     """Return the options of the command line, with the defaults of the training commands."""
     p = Parser("python -m torch_ref.lockstep", description=__doc__.split("\n")[0])
-    p.add_argument("--model", choices=[*MODELS, "gan"], default="mlp")
-    steps = {"default": 100, "help": "batches to walk (%(default)s)"}
+    models = {"choices": [*MODELS, "gan"], "default": "mlp"}
+    about = "the networks; gan: with the defaults of scratchnet.gan (default: %(default)s)"
+    p.add_argument("--model", **models, help=about)
+    steps = {"default": 100, "help": "batches to walk (default: %(default)s)"}
     p.add_argument("--steps", **steps, **whole_number(1).arguments)
-    p.add_argument("--dtype", choices=["float32", "float64"], default="float64")
-    p.add_argument("--matmul", default="numpy", metavar="NAME", help="the kernel of our side")
+    dtypes = {"choices": ["float32", "float64"], "default": "float64"}
+    p.add_argument("--dtype", **dtypes, help="of both networks (default: %(default)s)")
     add_options(p, TrainConfig, *TRAINING)
     p.add_argument(
         "--free-run",
         nargs="?",
         const="free-run.png",
         metavar="PNG",
-        help="also tell how the twin drifts off, and draw the curve (%(const)s)",
+        help="also tell how an unsynchronised twin drifts off; its curve is drawn into this file, "
+        "or into %(const)s",
     )
     given = vars(p.parse_args(argv))
     model = given["model"]

@@ -8,7 +8,8 @@ step of the generator the layers of the discriminator count on from its own: wit
 each, the fakes are a3, and z4 is the first that the discriminator makes of them.
 
 In its own step, PyTorch's discriminator is shown the fakes that our generator has drawn. That
-PyTorch's draws the same, every step of the generator shows.
+PyTorch's draws the same, every step of the generator shows. The twin, a whole GAN that is never
+synchronised, draws its own.
 
 In the comments: B images in a batch, Z numbers of noise for each.
 """
@@ -38,17 +39,22 @@ class GANLockstep:
         discriminator, generator: a Lockstep each.
     """
 
-    def __init__(self, ours, loss_function):
-        """Args: the GAN; its loss, `scratchnet.binary_cross_entropy`."""
-        self.ours, theirs = ours, gan.to_torch(ours)
+    def __init__(self, ours, loss_function, **recipe):
+        """Args: the GAN; its loss, `scratchnet.binary_cross_entropy`; lrs and betas for PyTorch, if
+        they are not to be taken from the GAN."""
+        theirs, twin = (gan.to_torch(ours, **recipe) for _ in range(2))
+        self.ours, self.twin = ours, twin
+        self.learn = ours.discriminator_step, ours.generator_step
         self.discriminator = Lockstep(
             *(ours.discriminator, ours.discriminator_adam, loss_function),
             theirs=(theirs.discriminator, theirs.discriminator_adam),
+            twin=(twin.discriminator, twin.discriminator_adam),
             title="discriminator",
         )
         self.generator = Lockstep(
             *(ours.combined, ours.generator_adam, loss_function),
             theirs=(theirs.combined, theirs.generator_adam),
+            twin=(twin.combined, twin.generator_adam),
             title="generator",
         )
 
@@ -68,26 +74,36 @@ class GANLockstep:
 
         Args: real images (B, 784), noise (2, B, Z), and PyTorch's real images.
         """
-        fakes = torch.from_numpy(self.ours.generator.forward(noise[0]))  # (B,784)
-        discriminated = gan.discriminator_batch(their_real, fakes)  # (2B,784), (2B,1)
-        generated = gan.generator_batch(torch.from_numpy(noise[1]))  # (B,Z), (B,1)
+        both, steps = self.watched(noise, their_real)
+        train_gan_epoch(both, [(real, noise)], SimpleNamespace(watch=iter, record=lambda *_: None))
+        return steps
+
+    def watched(self, noise, their_real):
+        """Return what to train in place of our GAN, and the list of the Steps it will have taken.
+
+        Args: those of PyTorch: noise (2, B, Z) and real images.
+        """
+        our_fakes = torch.from_numpy(self.ours.generator.forward(noise[0]))  # (B,784)
+        twins_fakes = self.twin.generator(torch.from_numpy(noise[0]))  # (B,784)
+        discriminated = [
+            gan.discriminator_batch(their_real, fakes)  # (2B,784), (2B,1)
+            for fakes in (our_fakes, twins_fakes)
+        ]
+        generated = [gan.generator_batch(torch.from_numpy(noise[1]))]  # (B,Z), (B,1)
         steps = []
 
-        def watched(pair, learn, their_batch):
+        def watched(pair, learn, batches):
             def step(*batch):
                 ours = partial(watch, pair.network, pair.optimiser, partial(learn, *batch))
-                steps.append(pair.watch(ours, their_batch))
+                steps.append(pair.watch(ours, *batches))
 
             return step
 
         both = SimpleNamespace(
-            discriminator_step=watched(
-                self.discriminator, self.ours.discriminator_step, discriminated
-            ),
-            generator_step=watched(self.generator, self.ours.generator_step, generated),
+            discriminator_step=watched(self.discriminator, self.learn[0], discriminated),
+            generator_step=watched(self.generator, self.learn[1], generated),
         )
-        train_gan_epoch(both, [(real, noise)], SimpleNamespace(watch=iter, record=lambda *_: None))
-        return steps
+        return both, steps
 
 
 def begin(hidden, lr, **layer_args):

@@ -10,6 +10,7 @@ every step is compared by itself. Its twin gets the initial weights only and tra
 there: how far it drifts off shows what differences of rounding add up to.
 """
 
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from itertools import count
@@ -21,7 +22,7 @@ from torch.nn import functional as F
 
 from scratchnet.checking.comparison import compare_step
 from scratchnet.checking.layer_bounds import LOSSES, layer_names, step_bounds
-from scratchnet.checking.trace import short, state, trace_scratchnet, watch
+from scratchnet.checking.trace import short, state, trace_scratchnet, watch, watched
 from scratchnet.data.batches import batches, to_unit_interval
 from scratchnet.nn.losses import softmax_cross_entropy
 from scratchnet.training.epoch import train_epoch
@@ -93,21 +94,29 @@ class Lockstep:
     """
 
     def __init__(
-        self, network, optimiser, loss_function=softmax_cross_entropy, *, theirs=None, title=""
+        self,
+        network,
+        optimiser,
+        loss_function=softmax_cross_entropy,
+        *,
+        theirs=None,
+        twin=None,
+        title="",
     ):
         """Build PyTorch's side and a twin.
 
         Args:
             network, optimiser, loss_function: scratchnet's; the optimiser may update only the first
                 layers of the network.
-            theirs: PyTorch's (network, optimiser), if there are any; then there is no twin.
+            theirs: PyTorch's (network, optimiser), if there are any.
+            twin: the same of the twin; without it there is none beside `theirs`.
             title: what the reports call it, if there is more than one.
         """
         self.network, self.optimiser, self.loss_function = network, optimiser, loss_function
         self.loss_name = loss_function.__name__
         self.adapter = optim.adapter(optimiser)
         self.model, self.their_optimiser = theirs or self._theirs()
-        self.twin = None if theirs else self._theirs()
+        self.twin = twin if theirs else self._theirs()
         each = optim.updated(self.their_optimiser, self.model)
         self.updated = list(short((name, tensor) for name, tensor, _ in each))
         self.title = title
@@ -121,25 +130,45 @@ class Lockstep:
         setting = self.network, self.optimiser, self.loss_function
         return self.watch(partial(trace_scratchnet, *setting, *our_batch), their_batch)
 
-    def watch(self, take_ours, their_batch):
+    def watch(self, take_ours, their_batch, twins_batch=None):
         """Take one step with each network; return the Step.
 
         Args:
             take_ours: a function of no arguments that takes ours and returns the trace.
             their_batch: (x, labels) for PyTorch.
+            twins_batch: the same for the twin, if that has another.
         """
-        self.steps += 1
+        before = self.synchronise()
+        return self.compare(before, take_ours(), their_batch, twins_batch)
+
+    @contextmanager
+    def watched(self, batch):
+        """Watch the step that layers take on a batch; the trace then holds all but the loss."""
+        _, labels = batch
+        with watched(self.network, self.optimiser) as trace:
+            yield trace
+        trace["labels"] = labels.copy()
+
+    def synchronise(self):
+        """Give PyTorch our parameters and the state of our optimiser; return copies of them."""
         model.copy_weights(self.network, self.model)
         self.adapter.copy_state(self.their_optimiser, self.model)
-        before = state(self.network, self.optimiser)
-        ours = take_ours()
+        return state(self.network, self.optimiser)
+
+    def compare(self, before, ours, their_batch, twins_batch=None):
+        """Take PyTorch's step, beside ours that has been taken from `before`; return the Step."""
+        self.steps += 1
         theirs, flipped = self._trace(self.model, self.their_optimiser, their_batch, ours)
-        twin = self.twin and self._trace(*self.twin, their_batch)[0]
-        loss_bounds = LOSSES[self.loss_name]
-        bounds = step_bounds(self.network, loss_bounds, self._updated_bounds, before, ours, theirs)
-        comparisons = compare_step(bounds, ours, theirs)
+        twin = self.twin and self._trace(*self.twin, twins_batch or their_batch)[0]
+        bounds = self.bounds(before, ours, theirs)
+        comparisons = compare_step(bounds, ours, theirs, before)
         flips = self._flips(flipped, bounds, ours, theirs)
         return Step(self, self.steps, before, ours, theirs, comparisons, flips, twin)
+
+    def bounds(self, before, ours, theirs):
+        """Return the error bound of every tensor that is compared, as `step_bounds`."""
+        loss_bounds = LOSSES[self.loss_name]
+        return step_bounds(self.network, loss_bounds, self._updated_bounds, before, ours, theirs)
 
     def _theirs(self):
         network = model.to_torch(self.network)

@@ -8,6 +8,9 @@ from scratchnet.checking.layer_bounds import layer_names
 from scratchnet.checking.trace import short
 from torch_ref import model as torch_model
 
+# The layers that take a side of each unit, and the letter of what they decide it by.
+INPUT = {nn.ReLU: "z", nn.LeakyReLU: "z", nn.MaxPool2d: "a"}
+
 
 def trace_torch(model, optimiser, x, labels, sides=None, criterion=F.cross_entropy):
     """Take one training step with PyTorch; return {name: array} and the flipped units.
@@ -33,18 +36,21 @@ def trace_torch(model, optimiser, x, labels, sides=None, criterion=F.cross_entro
     def keep(name):
         def hook(module, inputs, output):
             (t,) = inputs
-            if isinstance(module, nn.ReLU | nn.LeakyReLU) and sides is not None:
-                on = torch.from_numpy(sides[f"z{name[1:]}"] > 0)  # the shape of t
+            input_name = INPUT.get(type(module), "") + name[1:]
+            side = sides.get(input_name) if sides else None
+            known = side is not None and side.shape == t.shape  # else the batch is another one
+            if known and input_name[0] == "z":
+                on = torch.from_numpy(side > 0)  # the shape of t
                 flipped = (t > 0) != on
                 if flipped.any():
-                    flips[f"z{name[1:]}"] = flipped.nonzero().numpy()
+                    flips[input_name] = flipped.nonzero().numpy()
                     slope = getattr(module, "negative_slope", 0)
                     output = torch.where(flipped, torch.where(on, t, slope * t), output)
-            if isinstance(module, nn.MaxPool2d) and sides is not None:
-                theirs = torch.from_numpy(argmax(module, sides[f"a{name[1:]}"]))  # (B,C,H',W')
+            if known and input_name[0] == "a":
+                theirs = torch.from_numpy(argmax(module, side))  # (B,C,H',W')
                 flipped = torch.from_numpy(argmax(module, t.detach().numpy())) != theirs
                 if flipped.any():
-                    flips[f"a{name[1:]}"] = flipped.nonzero().numpy()
+                    flips[input_name] = flipped.nonzero().numpy()
                     other = t.flatten(2).gather(2, theirs.flatten(2)).view(theirs.shape)
                     output = torch.where(flipped, other, output)  # (B,C,H',W')
             output.retain_grad()

@@ -2,8 +2,9 @@
 
     python -m torch_ref.mutation
 
-prints a line for each and writes results.json, from which `python -m benchmarks report` makes the
-tables of README.md. A bug is planted in a copy of the package; the package is never changed.
+prints a line for each. Of MNIST, not of the sample, the results go into results.json, from which
+`python -m benchmarks report` makes the tables of README.md. A bug is planted in a copy of the
+package; the package is never changed.
 """
 
 import json
@@ -18,7 +19,10 @@ from tqdm import tqdm
 from scratchnet.checking.bugs import BUGS
 from scratchnet.checking.planting import import_planted
 from scratchnet.cli import entry
-from scratchnet.cli.options import Parser
+from scratchnet.cli.options import Parser, add_options
+from scratchnet.cli.summary import print_data
+from scratchnet.files import write_atomically
+from scratchnet.training.config import Config
 from torch_ref import data
 from torch_ref.mutation.detection import RIGHTS, detect, score
 
@@ -45,16 +49,20 @@ def measure(found, pictures):
 def main(argv=None):
     """Run the command; exit code 1 if a bug was not detected."""
     p = Parser("python -m torch_ref.mutation", description=__doc__.split("\n")[0])
-    p.add_argument("--dataset", choices=["auto", "mnist", "sample"], default="auto")
-    p.add_argument("--data-dir", metavar="DIR", help="folder of the IDX files, gzipped or not")
-    options = p.parse_args(argv)
+    add_options(p, Config)
+    options = Config(**vars(p.parse_args(argv)))
     pictures, _, found = data.load(options.dataset, options.data_dir)
+    kept = found.name == "mnist"  # the tables are about MNIST
+    print_data(found, f"{len(pictures):,} training images")
+    print(f"results {RESULTS if kept else 'not written, since results.json is about MNIST'}")
     results = {
         "dataset": found.name,
         "versions": {"numpy": np.__version__, "torch": torch.__version__},
         "rows": measure(found, pictures),
     }
-    RESULTS.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    if kept:
+        text = json.dumps(results, indent=1, ensure_ascii=False) + "\n"
+        write_atomically(RESULTS, text.encode())
     if any((row["bug"] == "None") == bool(row["factor"]) for row in results["rows"]):
         sys.exit(1)
 

@@ -3,18 +3,30 @@
 In the comments: N images, B images in a batch.
 """
 
+import csv
+import json
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import replace
+from io import StringIO
 from itertools import islice, zip_longest
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 from typing import NamedTuple
+from unittest import mock
 
 import numpy as np
 import torch
 
 from scratchnet.checking.bugs import Bug
-from scratchnet.checking.planting import NOISE, build
+from scratchnet.checking.planting import COMMANDS, HIDDEN, NOISE, build, in_place
+from scratchnet.data import Split, idx
+from scratchnet.data.batches import hold_out
+from scratchnet.nn.losses import binary_cross_entropy, softmax_cross_entropy
+from scratchnet.training.config import GANConfig, TrainConfig
 from torch_ref import data
-from torch_ref.lockstep import gan
+from torch_ref.lockstep import epochs, gan
+from torch_ref.lockstep.fused import FusedLockstep, batch_by_batch
 from torch_ref.lockstep.step import Lockstep
 
 RIGHTS = tuple(
@@ -26,12 +38,25 @@ RIGHTS = tuple(
         "direct cnn": "kernels/implicit_gemm.py",
         "gan": "nn/gan.py",
         "compiled gan": "kernels/adam.py",
+        "tiled mlp": "kernels/loops.py",
+        "simd mlp": "kernels/simd.py",
+        "sparse mlp": "kernels/sparse.py",
+        "fused mlp": "kernels/fused.py",
+        "layered mlp": "training/epoch.py",
+        "trained gan": "training/epoch.py",
     }.items()
 )
 # The models, and how many images each is trained on, at most.
 IMAGES = {right.model: 60_000 if right.model == "mlp" else 6_000 for right in RIGHTS}
 RECIPE = {"lr": 0.05, "momentum": 0.5, "weight_decay": 1e-4}  # so that no bug lies idle
 EPOCHS = 2
+# The same for those that the commands train.
+OPTIONS = {
+    "train": RECIPE | {"lr_decay": 0.5, "augment": True, "epochs": EPOCHS, "val_size": 30},
+    "gan": {"hidden": [*HIDDEN], "discriminator_hidden": [*HIDDEN], "noise": NOISE},
+}
+OPTIONS["gan"] |= {"batch_size": 32, "epochs": EPOCHS}
+FEW = 70  # images, two batches of 32 and one of 6
 
 
 class Detection(NamedTuple):
@@ -52,7 +77,7 @@ def detect(planted, found, pictures, model="mlp"):
     """
     detections = []
     try:
-        steps = _gan_steps if "gan" in model else _steps
+        steps = _steps_of_command if model in COMMANDS else _gan_steps if "gan" in model else _steps
         for step in steps(planted, found, pictures, model):
             if step is None:
                 detections.append(Detection("a batch", np.inf))
@@ -116,9 +141,73 @@ def _gan_steps(planted, found, pictures, model):
         yield from islice(steps, 2)
 
 
+def _steps_of_command(planted, found, pictures, model):
+    """Return the Steps of the planted command, run from its options to the end of its epochs."""
+    steps, few = [], _first(found, FEW, model)
+    given = OPTIONS[COMMANDS[model]]
+
+    def fit(run, train_one_epoch):
+        if "gan" in model:
+            config = GANConfig(**given)
+            recipe = {"lrs": (config.lr, config.discriminator_lr), "betas": (0.5, 0.999)}
+            pair = gan.GANLockstep(run.gan, binary_cross_entropy, **recipe)
+            epochs.walk_gan(pair, train_one_epoch, few.images, config, steps.append)
+        else:
+            config = TrainConfig(**given)
+            split, _ = hold_out(few, config.val_size, config.seed)
+            setting = run.network, run.optimiser, softmax_cross_entropy, config
+            pair = epochs.begin(FusedLockstep if engines else Lockstep, *setting)
+            if engines:
+                (pair.engine,) = engines
+            epochs.walk(pair, train_one_epoch, split, config, steps.append)
+        raise _Walked
+
+    command = getattr(planted, COMMANDS[model])
+    with batch_by_batch(planted.kernels.fused) as engines, mock.patch.object(command, "fit", fit):
+        try:
+            with _run(planted, model, found, few):
+                raise AssertionError("the command has not trained")
+        except _Walked:
+            return steps
+
+
+class _Walked(Exception):
+    """The epochs have been walked; what the command would do after them is not wanted."""
+
+
+def _first(found, n_images, model):
+    """Return the Split of the first images: so many, and those that are held out."""
+    n_images += OPTIONS[COMMANDS[model]].get("val_size", 0)
+    return Split(*(part[:n_images] for part in found.train))
+
+
+@contextmanager
+def _run(planted, model, found, train):
+    """Run the planted command of a model on a training set, and give the folder with its files."""
+    given = dict(OPTIONS[COMMANDS[model]])
+    if COMMANDS[model] == "train":
+        given |= {"engine": model.split()[0], "no_plots": True}
+    options = []
+    for name, value in given.items():
+        values = value if isinstance(value, list) else [value] if value is not True else []
+        options += [f"--{name.replace('_', '-')}", *map(str, values)]
+    with TemporaryDirectory() as folder, in_place(planted), np.errstate(all="ignore"):
+        # The test images in another order: half of MNIST's files beside others would be refused.
+        test = (part[::-1] for part in found.test)
+        for part, (images, labels) in (("train", train), ("t10k", test)):
+            for kind, array in (("images-idx3", images), ("labels-idx1", labels)):
+                content = idx.encode_idx(array.astype(np.uint8))
+                Path(folder, f"{part}-{kind}-ubyte").write_bytes(content)
+        with redirect_stdout(StringIO()):
+            out = Path(folder, "run")
+            command = getattr(planted, COMMANDS[model])
+            command.main([*options, "--data-dir", folder, "--out", str(out)])
+        yield out
+
+
 def _few(found):
-    """Numbers of 70 images, two batches of 32 and one of 6, with all digits among them."""
-    return np.linspace(0, len(found.train.labels) - 1, 70).astype(int)
+    """Numbers of FEW images, with all digits among them."""
+    return np.linspace(0, len(found.train.labels) - 1, FEW).astype(int)
 
 
 def _pair(planted, model):
@@ -164,6 +253,19 @@ def losses_after_training(planted, found, model="gan"):
 
 def score(planted, found, model):
     """Return what a training ends with, {"test_accuracy": share} or {"losses": [...]} of a GAN."""
+    if model in COMMANDS:
+        return _score_of_command(planted, found, model)
     if "gan" in model:
         return {"losses": losses_after_training(planted, found, model)}
     return {"test_accuracy": accuracy_after_training(planted, found, model)}
+
+
+def _score_of_command(planted, found, model):
+    train = _first(found, IMAGES[model], model)
+    with _run(planted, model, found, train) as out:
+        if "gan" in model:
+            *_, last = csv.DictReader((out / "history.csv").read_text().splitlines())
+            return {
+                "losses": [float(last[f"{side}_loss"]) for side in ("discriminator", "generator")]
+            }
+        return {"test_accuracy": json.loads((out / "metrics.json").read_text())["test_accuracy"]}

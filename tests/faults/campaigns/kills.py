@@ -8,6 +8,7 @@ process is killed here, not the machine: that the bytes are on the disk before t
 import csv
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -28,6 +29,7 @@ COMMANDS = {
     "scratchnet.gan": ("--epochs", 20, "--hidden", 8, "--discriminator-hidden", 8),
 }
 MODEL = "model.safetensors"
+MISSES = 10  # in a row, after which the campaign is not killing at all
 
 
 def write_digits(folder):
@@ -92,7 +94,7 @@ def kill_one(digits, folder, moment, module):
         wait_for_training(process)
         time.sleep(moment)
         process.kill()
-    if process.returncode == 0:
+    if process.returncode != -signal.SIGKILL:
         return None
     names = os.listdir(folder)
     if any(name.endswith(".partial") for name in names):
@@ -112,9 +114,10 @@ def go_on(digits, folder, *options, module="scratchnet.train"):
 def main(kills, seed=0, module="scratchnet.train"):
     """Kill that many runs of a command and resume each; return the counts.
 
-    A moment after the end of its run kills nobody and is not counted.
+    A moment after the end of its run kills nobody and is not counted; RuntimeError for `MISSES` of
+    those in a row.
     """
-    rng = np.random.default_rng(seed)
+    rng, missed = np.random.default_rng(seed), 0
     with TemporaryDirectory() as temporary:
         digits, undisturbed = Path(temporary, "digits"), Path(temporary, "undisturbed")
         digits.mkdir()
@@ -128,6 +131,9 @@ def main(kills, seed=0, module="scratchnet.train"):
             while where.total() < kills:
                 with TemporaryDirectory(dir=temporary) as folder:
                     left = kill_one(digits, Path(folder), rng.uniform(0, seconds), module)
+                    missed = missed + 1 if left is None else 0
+                    if missed == MISSES:
+                        raise RuntimeError(f"{missed} runs in a row ended before they were killed")
                     if left is None:
                         continue
                     where[left] += 1
