@@ -5,6 +5,9 @@ python -m scratchnet.exercises check mynet       the first chapter that is not d
 python -m scratchnet.exercises watch mynet       ... again whenever a file is saved
 python -m scratchnet.exercises status mynet      what is done, and what comes next
 python -m scratchnet.exercises diagnose FILE     one training step, saved from any framework
+python -m scratchnet.exercises hunt --seed 7 bug a network with a mistake in it, to be found
+python -m scratchnet.exercises evidence bug      what can be asked about it, and what it costs
+python -m scratchnet.exercises score-tests tests the share of the mistakes that your tests catch
 """
 
 import argparse
@@ -17,7 +20,7 @@ from pathlib import Path
 
 from scratchnet.cli import entry
 from scratchnet.errors import UsageError
-from scratchnet.exercises import hints, stubs
+from scratchnet.exercises import hints, hunt_commands, stubs
 from scratchnet.exercises import step as saved_step
 from scratchnet.exercises.chapters import CHAPTERS, by_number
 from scratchnet.exercises.check import check_chapter
@@ -55,6 +58,8 @@ def check(options):
 
 def _check_one(folder, asked, options):
     """Check and print the chapters of a folder up to the first that is not done."""
+    if hunt_commands.is_hunt(folder):
+        return hunt_commands.check(folder)
     progress, wrong = Progress(folder), False
     for chapter in [asked] if asked else CHAPTERS:
         result = check_chapter(folder, chapter)
@@ -194,6 +199,7 @@ def _parser():
         "--weights", choices=["io", "oi"], help="(inputs, outputs) or (outputs, inputs)"
     )
     sub.add_argument("--json", action="store_true")
+    hunt_commands.add(commands)
     return parser
 
 

@@ -36,20 +36,23 @@ class Outcome:
     printed: str = ""  # the end of what it printed
 
 
-def run(function, *args, seconds=SECONDS, memory=MEMORY):
+def run(function, *args, seconds=SECONDS, memory=MEMORY, writable=(), preload=()):
     """Call function(*args) in a process of its own; return its Outcome.
 
     Args:
         function: of a module, not a closure; it and what it is given and returns can be pickled.
         seconds, memory: the limits, in seconds and bytes.
+        writable: folders that it may write into as well.
+        preload: modules that the server imports as well, if this is the first run of all.
     """
     server = multiprocessing.get_context("forkserver")
-    server.set_forkserver_preload(["scratchnet.exercises.probes", "scratchnet.exercises.diagnosis"])
+    known = ["scratchnet.exercises.probes", "scratchnet.exercises.diagnosis"]
+    server.set_forkserver_preload([*known, *preload])
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # of the server: many run side by side
     with tempfile.TemporaryDirectory(prefix="scratchnet-", ignore_cleanup_errors=True) as home:
         receiver, sender = server.Pipe(duplex=False)
         process = server.Process(
-            target=_confined, args=(sender, home, memory, function, args), daemon=True
+            target=_confined, args=(sender, home, writable, memory, function, args), daemon=True
         )
         process.start()
         sender.close()
@@ -82,7 +85,7 @@ def _tail(path):
     return ""
 
 
-def _confined(sender, home, memory, function, args):
+def _confined(sender, home, writable, memory, function, args):
     """In the new process: the limits, then the call."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     with suppress(ValueError, OSError):  # a lower hard limit stays
@@ -94,7 +97,7 @@ def _confined(sender, home, memory, function, args):
     for stream in (1, 2):
         os.dup2(printed, stream)
     sys.stdin = open(os.devnull)  # noqa: SIM115  open to the end
-    sys.addaudithook(_no_writing_outside(os.path.realpath(home)))
+    sys.addaudithook(_no_writing_outside(home, *writable))
     try:
         answer = function(*args), ""
     except MemoryError:
@@ -111,7 +114,9 @@ def _confined(sender, home, memory, function, args):
     os._exit(0)  # nothing of the run's is asked to clean up
 
 
-def _no_writing_outside(home):
+def _no_writing_outside(*folders):
+    inside = tuple(os.path.realpath(folder) + os.sep for folder in folders)
+
     def check(event, args):
         if event == "open":
             path, _, flags = args
@@ -124,7 +129,7 @@ def _no_writing_outside(home):
             return
         for path in paths:
             full = os.path.realpath(os.fsdecode(path))
-            if full != os.devnull and not full.startswith(home + os.sep):
+            if full != os.devnull and not (full + os.sep).startswith(inside):
                 raise PermissionError(f"files outside a temporary folder stay as they are: {full}")
 
     return check
