@@ -47,10 +47,12 @@ def check(options):
     *folders, asked = [*options.folder, None]
     if len(folders) > 1 and not Path(folders[-1]).is_dir():
         asked = _chapter(folders.pop())
-    folders = [_folder(name) for name in folders]
     if options.solution:
         print(stubs.solution(_chapter(options.solution)), end="")
         return 0
+    if any(map(hunt_commands.is_hunt, folders)):
+        return max(hunt_commands.check(folder, options.json) for folder in folders)
+    folders = [_folder(name) for name in folders]
     if options.json:
         return _print_json(folders, [asked] if asked else CHAPTERS)
     return max(_check_one(folder, asked, options) for folder in folders)
@@ -58,8 +60,6 @@ def check(options):
 
 def _check_one(folder, asked, options):
     """Check and print the chapters of a folder up to the first that is not done."""
-    if hunt_commands.is_hunt(folder):
-        return hunt_commands.check(folder)
     progress, wrong = Progress(folder), False
     for chapter in [asked] if asked else CHAPTERS:
         result = check_chapter(folder, chapter)
@@ -155,6 +155,8 @@ def diagnose(options):
 def _folder(name):
     if not Path(name).is_dir():
         raise UsageError(f"{name} is no folder; `start {name}` makes one")
+    if hunt_commands.is_hunt(name):
+        raise UsageError(f"{name} is a bug hunt: it is only checked")
     return Path(name)
 
 

@@ -9,9 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from scratchnet.checking.gradcheck import check_network
+from scratchnet.checking.trace import short
 from scratchnet.errors import UsageError
-from scratchnet.exercises import diagnosis, implementation, runner, sample_training, walk
+from scratchnet.exercises import diagnosis, implementation, sample_training, walk
 from scratchnet.exercises.diagnosis import NoArray
+from scratchnet.exercises.hunt import measure
 from scratchnet.exercises.probes import digits
 
 PROBES = 30  # finite differences a parameter
@@ -43,14 +45,11 @@ def buy(hunt, kind, tensor=None):
     """
     if kind not in KINDS:
         raise UsageError(f"there is no evidence {kind!r}: choose one of {', '.join(KINDS)}")
-    if KINDS[kind].of_tensor != (tensor is not None):
-        names = ", ".join(tensors(hunt.bug.model))
-        wanted = f"`{kind} NAME` needs the name of a tensor" if tensor is None else f"not {tensor}"
-        raise UsageError(f"{wanted}: {names}" if tensor is None else f"`{kind}` is asked for alone")
-    if tensor is not None and tensor not in tensors(hunt.bug.model):
-        raise UsageError(
-            f"a training step has no tensor {tensor!r}, but {', '.join(tensors(hunt.bug.model))}"
-        )
+    names = tensors(hunt.bug.model)
+    if not KINDS[kind].of_tensor and tensor is not None:
+        raise UsageError(f"`{kind}` is asked for alone, without {tensor}")
+    if KINDS[kind].of_tensor and tensor not in names:
+        raise UsageError(f"`{kind}` needs a tensor, not {tensor}: {', '.join(names)}")
     answer = {
         "tensor": _tensor, "curves": _curves, "gradcheck": _gradcheck, "numbers": _numbers,
         "name": _name,
@@ -66,26 +65,21 @@ def tensors(model):
     return walk.tensors(diagnosis.right(walk.walk, walk.CASES[model]))
 
 
-def _walked(hunt):
-    """Return {case: {name: array}} of the training steps of the hunt's files."""
-    return _confined(_walk_folder, str(hunt.folder), hunt.bug.model)
+def _measured(hunt, function):
+    """Return function(implementation, model) of the hunt's files; UsageError if they do not run."""
+    found, stopped = measure(hunt, function, hunt.bug.model)
+    if stopped:
+        raise UsageError(f"nothing can be measured: {stopped}")
+    return found
 
 
-def _walk_folder(folder, model):
-    nn = implementation.of_folder(folder)
+def _walk(nn, model):
     return diagnosis.trace(nn, walk.walk, walk.CASES[model]())
-
-
-def _confined(function, *args):
-    outcome = runner.run(function, *args, seconds=60)
-    if outcome.stopped:
-        raise UsageError(f"nothing can be measured: {outcome.stopped}")
-    return outcome.value
 
 
 def _places(hunt, tensor):
     """Yield (case, name in it, right array, theirs or None) wherever a step has the tensor."""
-    traces = _walked(hunt)
+    traces = _measured(hunt, _walk)
     for case, its in diagnosis.right(walk.walk, walk.CASES[hunt.bug.model]).items():
         for name, right in its.items():
             if name.split(" in ")[0] == tensor:
@@ -156,41 +150,33 @@ def _curves(hunt, _):
 
 
 def _gradcheck(hunt, _):
-    found = _confined(_check_folder, str(hunt.folder), hunt.bug.model)
-    if isinstance(found, str):
-        return found
     return "\n".join(
-        f"{name:24} {'right' if check.ok else 'wrong'}: off by {check.worst:.2g} times what is "
+        f"{name:6} {'right' if check.ok else 'wrong'}: off by {check.worst:.2g} times what is "
         f"allowed, in {check.kept} places"
-        for name, check in found.items()
+        for name, check in _measured(hunt, _checks).items()
     )
 
 
-def _check_folder(folder, model):
-    """In a process of its own: {parameter: Check}, or in one line what was raised."""
-    try:
-        nn = implementation.of_folder(folder)
-        return dict(_checks(nn, model))
-    except Exception as error:
-        found = diagnosis.raised(error, nn)
-        return f"it cannot be measured: {found.place} {found.text}"
-
-
 def _checks(nn, model):
+    """Return {"dW1": Check, ...} of a small network on 6 digits."""
     images, labels = digits()
     settings = {"rng": np.random.default_rng(0), "probes": PROBES}
     pixels = images[:6].reshape(6, -1) / 255  # (B,784)
-    players = walk.build(nn, model)
-    if model != "gan":
-        loss = nn.losses.softmax_cross_entropy
-        yield from check_network(players[0][0], loss, pixels, labels[:6], **settings).items()
-        return
-    loss = nn.losses.binary_cross_entropy
     noise = np.random.default_rng(1).standard_normal((6, walk.SMALL["gan"][0]))  # (B,Z)
     targets = np.array([[1.0], [0], [1], [0], [1], [1]])  # (B,1)
-    for title, (network, _, _), x in zip("DG", players, (2 * pixels - 1, noise), strict=True):
-        for name, check in check_network(network, loss, x, targets, **settings).items():
-            yield f"{title}.{name}", check
+    if model == "gan":
+        loss, batches = (
+            nn.losses.binary_cross_entropy,
+            [(2 * pixels - 1, targets), (noise, targets)],
+        )
+    else:
+        loss, batches = nn.losses.softmax_cross_entropy, [(pixels, labels[:6])]
+    found = {}
+    for player, title, batch in zip(walk.build(nn, model), ("D.", "G."), batches, strict=False):
+        checks = check_network(player[0], loss, *batch, **settings)
+        title = title if len(batches) > 1 else ""
+        found |= {title + name: check for name, check in short(checks.items(), "d").items()}
+    return found
 
 
 def _name(hunt, _):

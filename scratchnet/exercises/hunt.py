@@ -108,8 +108,11 @@ def write(folder, seed):
     """Write a new hunt: nine files, README.md, history.csv and curves.png; return the Hunt.
 
     Raises:
+        UsageError: a seed below 0.
         FileExistsError: the folder exists already and is not empty.
     """
+    if seed < 0:
+        raise UsageError(f"--seed {seed}: a seed is a whole number from 0 on")
     folder, bug = Path(folder), mistake(seed)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise FileExistsError(17, "exists already and is not empty", str(folder))
@@ -187,17 +190,14 @@ class Verdict:
 
     mended: bool
     message: str
-    ran: bool = True  # what does not run costs nothing
 
 
 def check(hunt):
-    """Judge a hunt's folder; return the Verdict, and take note of its price."""
-    outcome = runner.run(trace_folder, str(hunt.folder), seconds=SECONDS)
-    if outcome.stopped:
-        return Verdict(False, outcome.stopped, ran=False)
-    if isinstance(outcome.value, str):
-        return Verdict(False, outcome.value, ran=False)
-    wrong = _wrong(outcome.value)
+    """Judge a hunt's folder; return the Verdict, and note its price. What cannot run is free."""
+    traces, stopped = measure(hunt, _traces)
+    if stopped:
+        return Verdict(False, stopped)
+    wrong = _wrong(traces)
     known = _wrong(_traces(implementation.with_bug(hunt.bug)))
     if not wrong:
         return Verdict(True, f'mended. The mistake was: "{hunt.bug.name}".')
@@ -212,19 +212,26 @@ def check(hunt):
     return Verdict(False, text)
 
 
-def trace_folder(folder):
-    """In a process of its own: what a folder computes; or, as text, why it cannot even be read."""
+def measure(hunt, function, *args):
+    """Return (function(the hunt's Implementation, *args), ""), or (None, why it cannot run)."""
+    folder = str(hunt.folder.resolve())  # it runs in another
+    outcome = runner.run(_measure_folder, folder, function, args, seconds=SECONDS)
+    return (None, outcome.stopped) if outcome.stopped else outcome.value
+
+
+def _measure_folder(folder, function, args):
+    """In a process of its own: as `measure`."""
     try:
         nn = implementation.of_folder(folder)
     except (OSError, ValueError) as error:
-        return f"{type(error).__name__}: {error}"
-    for name in implementation.FILES:
-        try:
+        return None, f"{type(error).__name__}: {error}"
+    try:
+        for name in implementation.FILES:
             getattr(nn, name)
-        except Exception as error:
-            found = diagnosis.raised(error, nn)
-            return f"{found.place}: {found.text}" if found.place else found.text
-    return _traces(nn)
+        return function(nn, *args), ""
+    except Exception as error:
+        found = diagnosis.raised(error, nn)
+        return None, f"{found.place}: {found.text}" if found.place else found.text
 
 
 def _probed():

@@ -53,15 +53,18 @@ def _evidence(options):
     print(f"\n{found.cost} in all so far")
 
 
-def check(folder):
+def check(folder, as_json=False):
     """Say whether a hunt is over; return 0 if it is."""
     found = hunt.load(folder)
     verdict = hunt.check(found)
-    print(verdict.message)
-    print(
-        f"{len(found.bought)} pieces of evidence and {found.false_alarms} checks that came too "
-        f"early: {found.cost} in all"
-    )
+    if as_json:
+        print(json.dumps({"folder": str(folder)} | asdict(verdict) | {"cost": found.cost}))
+    else:
+        print(verdict.message)
+        print(
+            f"pieces of evidence: {len(found.bought)}, checks that came too early: "
+            f"{found.false_alarms}, price in all: {found.cost}"
+        )
     return int(not verdict.mended)
 
 

@@ -16,17 +16,17 @@ def mlp():
 
 
 def cnn():
-    return CNN((32, 10), channels=(4, 8), rng=np.random.default_rng(0))
+    return CNN((32, 10), channels=(4, 8), size=3, rng=np.random.default_rng(0))
 
 
-@pytest.mark.parametrize(("build", "epochs"), [(mlp, 12), (cnn, 12)])
-def test_it_learns_a_thousand_digits_to_over_95_percent(build, epochs):
-    images, labels = (array[::4] for array in digits()[0])
+@pytest.mark.parametrize("build", [mlp, cnn])
+def test_it_learns_250_digits_to_over_95_percent(build):
+    images, labels = (array[::16] for array in digits()[0])
     x = to_unit_interval(images)
     network = build()
     optimiser = SGD(network, lr=0.1, momentum=0.5, weight_decay=1e-4)
-    for epoch in range(1, epochs + 1):
-        for batch, its in batches(x, labels, 32, seed=1, epoch=epoch):
+    for epoch in range(15):
+        for batch, its in batches(x, labels, 10, seed=1, epoch=epoch):
             _, dlogits = softmax_cross_entropy(network.forward(batch), its)
             network.backward(dlogits)
             optimiser.step()
