@@ -92,6 +92,8 @@ def _confined(sender, home, writable, memory, function, args):
         resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     os.chdir(home)
     os.environ |= {"HOME": home, "TMPDIR": home}
+    # Its locks need no name then, that somebody would have to remove when it is over.
+    multiprocessing.set_start_method("fork", force=True)
     tempfile.tempdir = home
     printed = os.open("printed", os.O_WRONLY | os.O_CREAT)
     for stream in (1, 2):
