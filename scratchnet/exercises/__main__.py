@@ -5,6 +5,9 @@ python -m scratchnet.exercises check mynet       the first chapter that is not d
 python -m scratchnet.exercises watch mynet       ... again whenever a file is saved
 python -m scratchnet.exercises status mynet      what is done, and what comes next
 python -m scratchnet.exercises diagnose FILE     one training step, saved from any framework
+python -m scratchnet.exercises hunt --seed 7 bug a network with a mistake in it, to be found
+python -m scratchnet.exercises evidence bug      what can be asked about it, and what it costs
+python -m scratchnet.exercises score-tests tests the share of the mistakes that your tests catch
 """
 
 import argparse
@@ -17,7 +20,7 @@ from pathlib import Path
 
 from scratchnet.cli import entry
 from scratchnet.errors import UsageError
-from scratchnet.exercises import hints, kernel_chapter, milestones, stubs
+from scratchnet.exercises import hints, hunt_commands, kernel_chapter, milestones, stubs
 from scratchnet.exercises import step as saved_step
 from scratchnet.exercises.chapters import CHAPTERS, by_number
 from scratchnet.exercises.check import check_chapter
@@ -44,10 +47,12 @@ def check(options):
     *folders, asked = [*options.folder, None]
     if len(folders) > 1 and not Path(folders[-1]).is_dir():
         asked = _chapter(folders.pop())
-    folders = [_folder(name) for name in folders]
     if options.solution:
         print(stubs.solution(_chapter(options.solution)), end="")
         return 0
+    if any(map(hunt_commands.is_hunt, folders)):
+        return max(hunt_commands.check(folder, options.json) for folder in folders)
+    folders = [_folder(name) for name in folders]
     if options.json:
         return _print_json(folders, [asked] if asked else CHAPTERS)
     return max(_check_one(folder, asked, options) for folder in folders)
@@ -159,6 +164,8 @@ def diagnose(options):
 def _folder(name):
     if not Path(name).is_dir():
         raise UsageError(f"{name} is no folder; `start {name}` makes one")
+    if hunt_commands.is_hunt(name):
+        raise UsageError(f"{name} is a bug hunt: it is only checked")
     return Path(name)
 
 
@@ -203,6 +210,7 @@ def _parser():
         "--weights", choices=["io", "oi"], help="(inputs, outputs) or (outputs, inputs)"
     )
     sub.add_argument("--json", action="store_true")
+    hunt_commands.add(commands)
     return parser
 
 

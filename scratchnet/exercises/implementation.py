@@ -85,13 +85,18 @@ def with_bug(bug, lr=None):
         lr: the learning rate of the step, in place of the one that a few of the mistakes are
             written with.
     """
+    return Implementation(sources(bug, lr))
+
+
+def sources(bug, lr=None):
+    """Return {short name: (path, text)} of our files, with a bug in one of them; as `with_bug`."""
     sources = {name: (PACKAGE / file, _text(file)) for name, file in FILES.items()}
     name = next(name for name, file in FILES.items() if file == bug.file)
     path, text = sources[name]
     planted = bug.plant(text)
     if lr:
         planted = planted.replace("0.1 * self.dW", f"{lr!r} * self.dW")
-    return Implementation(sources | {name: (path, planted)})
+    return sources | {name: (path, planted)}
 
 
 def of_folder(folder, names=tuple(FILES)):

@@ -36,21 +36,23 @@ class Outcome:
     printed: str = ""  # the end of what it printed
 
 
-def run(function, *args, seconds=SECONDS, memory=MEMORY, kernels=False):
+def run(function, *args, seconds=SECONDS, memory=MEMORY, writable=(), preload=()):
     """Call function(*args) in a process of its own; return its Outcome.
 
     Args:
         function: of a module, not a closure; it and what it is given and returns can be pickled.
         seconds, memory: the limits, in seconds and bytes.
-        kernels: whether ours may be compiled: their cache is the user's, and may be written to.
+        writable: folders that it may write into as well.
+        preload: modules that the server imports as well, if this is the first run of all.
     """
     server = multiprocessing.get_context("forkserver")
-    server.set_forkserver_preload(["scratchnet.exercises.probes", "scratchnet.exercises.diagnosis"])
+    known = ["scratchnet.exercises.probes", "scratchnet.exercises.diagnosis"]
+    server.set_forkserver_preload([*known, *preload])
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # of the server: many run side by side
     with tempfile.TemporaryDirectory(prefix="scratchnet-", ignore_cleanup_errors=True) as home:
         receiver, sender = server.Pipe(duplex=False)
         process = server.Process(
-            target=_confined, args=(sender, home, memory, kernels, function, args), daemon=True
+            target=_confined, args=(sender, home, writable, memory, function, args), daemon=True
         )
         process.start()
         sender.close()
@@ -84,24 +86,21 @@ def _tail(path):
     return ""
 
 
-def _confined(sender, home, memory, kernels, function, args):
+def _confined(sender, home, writable, memory, function, args):
     """In the new process: the limits, then the call."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     with suppress(ValueError, OSError):  # a lower hard limit stays
         resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     os.chdir(home)
-    writable = [home]
-    if kernels:
-        from scratchnet.kernels.jit import cache_folder  # only here: Numba takes half a second
-
-        writable.append(cache_folder())
     os.environ |= {"HOME": home, "TMPDIR": home, "NUMBA_CACHE_DIR": home}
+    # Its locks need no name then, that somebody would have to remove when it is over.
+    multiprocessing.set_start_method("fork", force=True)
     tempfile.tempdir = home
     printed = os.open("printed", os.O_WRONLY | os.O_CREAT)
     for stream in (1, 2):
         os.dup2(printed, stream)
     sys.stdin = open(os.devnull)  # noqa: SIM115  open to the end
-    sys.addaudithook(_no_writing_outside([os.path.realpath(folder) for folder in writable]))
+    sys.addaudithook(_no_writing_outside(home, *writable))
     try:
         answer = function(*args), ""
     except MemoryError:
@@ -116,7 +115,9 @@ def _confined(sender, home, memory, kernels, function, args):
     sender.send(answer)
 
 
-def _no_writing_outside(folders):
+def _no_writing_outside(*folders):
+    inside = tuple(os.path.realpath(folder) + os.sep for folder in folders)
+
     def check(event, args):
         if event == "open":
             path, _, flags = args
@@ -129,8 +130,7 @@ def _no_writing_outside(folders):
             return
         for path in paths:
             full = os.path.realpath(os.fsdecode(path))
-            inside = any(full.startswith(folder + os.sep) for folder in folders)
-            if full != os.devnull and not inside:
+            if full != os.devnull and not (full + os.sep).startswith(inside):
                 raise PermissionError(f"files outside a temporary folder stay as they are: {full}")
 
     return check
