@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 
 from scratchnet.exercises.chapters import CHAPTERS
-from scratchnet.exercises.implementation import FILES, PACKAGE
+from scratchnet.exercises.implementation import FILES, PACKAGE, functions
 
 NAMES = (*FILES, "kernel")  # of the files of a folder, without ".py"
 
@@ -29,40 +29,27 @@ def matmul(A, B):
 '''
 
 
-def stub(name):
-    """Return the text of a file of FILES without what the chapters ask to be written."""
+def stub(name, to_write=CHAPTERS):
+    """Return the text of a file of FILES without what these chapters ask to be written."""
     source = (PACKAGE / FILES[name]).read_text(encoding="utf-8")
     lines = source.splitlines()
     chapters = {}
-    for chapter in CHAPTERS:
+    for chapter in to_write:
         for file, function in chapter.written:
             if file == name:
                 chapters.setdefault(function, []).append(chapter)
-    functions = _functions(ast.parse(source))
-    for function in sorted(chapters, key=lambda f: -functions[f].lineno):  # from the last one up
-        node = functions[function]
+    written = functions(ast.parse(source))
+    for function in sorted(chapters, key=lambda f: -written[f].lineno):  # from the last one up
+        node = written[function]
         documented = ast.get_docstring(node) is not None
         first = node.body[0].end_lineno if documented else node.body[0].lineno - 1
         indent = " " * (node.col_offset + 4)
-        to_write = [f"{indent}# chapter {c.number}: {c.title}" for c in chapters[function]]
-        lines[first : node.end_lineno] = [*to_write, f"{indent}raise NotImplementedError"]
+        marks = [f"{indent}# chapter {c.number}: {c.title}" for c in chapters[function]]
+        lines[first : node.end_lineno] = [*marks, f"{indent}raise NotImplementedError"]
     text = "\n".join(lines) + "\n"
     return re.sub(
         r"^from scratchnet\.(?:nn|data)\.(\w+) import", r"from \1 import", text, flags=re.MULTILINE
     )
-
-
-def _functions(tree):
-    """Return {"Linear.forward": node, "softmax": node, ...}."""
-    found = {}
-    for node in tree.body:
-        if isinstance(node, ast.FunctionDef):
-            found[node.name] = node
-        elif isinstance(node, ast.ClassDef):
-            found |= {
-                f"{node.name}.{f.name}": f for f in node.body if isinstance(f, ast.FunctionDef)
-            }
-    return found
 
 
 def solution(chapter):
@@ -70,7 +57,7 @@ def solution(chapter):
     texts = []
     for file, function in chapter.written:
         source = (PACKAGE / FILES[file]).read_text(encoding="utf-8")
-        node = _functions(ast.parse(source))[function]
+        node = functions(ast.parse(source))[function]
         where = f"scratchnet/{FILES[file]}, line {node.lineno}"
         body = "\n".join(source.splitlines()[node.lineno - 1 : node.end_lineno])
         texts.append(f"# {where}\n{body}\n")
