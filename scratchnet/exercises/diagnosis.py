@@ -179,8 +179,9 @@ def explain(places, catalogue, left, same_at, replay):
 
     def explained(computed):
         traces = left(computed)
-        fits = all(same_at(place, computed) for place in traces)
-        return {place for place in traces if place in places} if fits else set()
+        if not traces or not all(same_at(place, computed) for place in traces):
+            return set()
+        return {place for place in places if same_at(place, computed)}
 
     if not places:
         return {}

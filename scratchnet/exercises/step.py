@@ -10,7 +10,7 @@ In the comments: B images, I inputs, O outputs, L layers.
 """
 
 import re
-from itertools import product
+from contextlib import suppress
 
 import numpy as np
 
@@ -22,13 +22,13 @@ from scratchnet.exercises import implementation
 from scratchnet.exercises.check import Check, describe
 from scratchnet.exercises.diagnosis import explain
 from scratchnet.exercises.relation import Known, relation
-from scratchnet.exercises.step_file import load, names
+from scratchnet.exercises.step_file import load
 
 __all__ = ["diagnose", "load"]
 
 SLACK = 8  # for errors of inputs that the file does not show: they are estimated, not measured
 FILES = {"nn/layers.py", "nn/losses.py", "nn/network.py", "nn/optim.py"}  # that a step runs
-UNDECIDED = 4  # ReLUs so near to 0 that rounding decides: both sides are tried of so many, at most
+UNDECIDED = 64  # ReLUs so near to 0 that rounding decides: both sides are tried of so many, at most
 
 
 # Computing it again
@@ -101,18 +101,28 @@ class Expectation:
             network, LOSSES["softmax_cross_entropy"], lambda *_: {}, before, single, rounded
         )
         self.bounds = {name: bound for name, bound in bounds.items() if bound}
+        self.comparisons = {name: self._compare(name) for name in step.given}
 
-    def compare(self, name):
+    def wrong(self):
+        """Return the names of what is wrong, in the order of computation."""
+        return [name for name, comparison in self.comparisons.items() if not comparison.ok]
+
+    def allowed(self, name):
+        """Return how far rounding may carry each element of a tensor."""
+        if name.endswith("_after"):
+            return self._allowed_after(name)
+        return SLACK * self.bounds[name]()
+
+    def _compare(self, name):
         """Return the Comparison of a given tensor with the right one."""
-        theirs = self.step.given[name]
-        right = self.tensors[name]
-        if theirs.dtype.kind in "f" and theirs.shape == right.shape:
+        theirs, right = self.step.given[name], self.tensors[name]
+        if theirs.dtype.kind == "f" and theirs.shape == right.shape:
             theirs = theirs.astype(right.dtype)
         if name.endswith("_after"):
-            return self._updated(name, theirs)
-        return compare(name, theirs, right, lambda: SLACK * self.bounds[name]())
+            return _within(name, theirs, self.exact[name], self._allowed_after(name))
+        return compare(name, theirs, right, lambda: self.allowed(name))
 
-    def _updated(self, name, theirs):
+    def _allowed_after(self, name):
         """Of an update only its own rounding is excused, and that of the gradient it was given."""
         step, p = self.step, name.removesuffix("_after").lstrip("v")
         g = step.given.get(f"d{p}")
@@ -127,7 +137,7 @@ class Expectation:
         moved = 8 * eps * size + off
         if name[0] != "v":
             moved = 4 * eps * np.abs(before) + (step.lr or 1.0) * moved
-        return _within(name, theirs, self.exact[name], moved)
+        return moved
 
 
 def _within(name, theirs, right, allowed):
@@ -149,24 +159,35 @@ def _within(name, theirs, right, allowed):
     )
 
 
-def expectations(step):
-    """Yield the Expectation, and again for each other side that rounding may have put a ReLU on."""
+def expect(step):
+    """Return the Expectation of a step, with ReLUs on the side of 0 where the file has them.
+
+    Rounding decides on which side a z within rounding of 0 falls. The file's own z or a tells;
+    where it has neither, a ReLU is put on the other side if more of the file is right then.
+    """
     plain = Expectation(step)
-    undecided = []
+    sides = {f"z{i}": plain.exact[f"z{i}"] > 0 for i in range(1, step.layers)}
+    unknown, moved = [], False
     for i in range(1, step.layers):
-        z = plain.exact[f"z{i}"]  # (B,O)
+        z, side = plain.exact[f"z{i}"], sides[f"z{i}"]  # (B,O)
         near = np.abs(z) <= SLACK * plain.bounds[f"z{i}"]()
         near &= (z != 0) | (plain.single[f"z{i}"] != 0)  # an exact 0 is no accident
-        undecided += [(f"z{i}", *place) for place in np.argwhere(near).tolist()]
-    yield plain
-    if not undecided or step.dtype == np.float64 or len(undecided) > UNDECIDED:
-        return
-    for flips in product((False, True), repeat=len(undecided)):
-        if any(flips):
-            sides = {f"z{i}": plain.exact[f"z{i}"] > 0 for i in range(1, step.layers)}
-            for (name, *place), flip in zip(undecided, flips, strict=True):
-                sides[name][tuple(place)] ^= flip
-            yield Expectation(step, sides)
+        shown = step.given.get(f"z{i}", step.given.get(f"a{i}"))
+        if shown is not None and shown.shape == z.shape:
+            moved |= bool((near & (side != (shown > 0))).any())
+            side[near] = shown[near] > 0
+        else:
+            unknown += [(side, tuple(place)) for place in np.argwhere(near)]
+    best = Expectation(step, sides) if moved else plain
+    wrong = best.wrong()
+    for side, place in unknown[:UNDECIDED] if wrong else ():
+        side[place] ^= True
+        other = Expectation(step, sides)
+        if len(other.wrong()) < len(wrong):
+            best, wrong = other, other.wrong()
+        else:
+            side[place] ^= True
+    return best
 
 
 # The judgement
@@ -174,32 +195,18 @@ def expectations(step):
 
 def diagnose(step):
     """Return the Checks of the tensors that a step gives, in the order of computation."""
-    names = [name for name in names(step.layers) if name in step.given]
-    best = None
-    for expectation in expectations(step):
-        comparisons = [expectation.compare(name) for name in names]
-        right = sum(c.ok for c in comparisons)
-        if best is None or right > best[0]:
-            best = right, expectation, comparisons
-        if right == len(names):
-            break
-    _, expectation, comparisons = best
-    wrong = [c.name for c in comparisons if not c.ok]
-    named = _replay(step, expectation, names, wrong) if wrong else {}
+    expectation = expect(step)
+    wrong = expectation.wrong()
+    named = _replay(step, expectation, wrong)
     checks = []
-    for comparison in comparisons:
-        name, theirs, right = (
-            comparison.name,
-            step.given[comparison.name],
-            expectation.exact[comparison.name],
-        )
+    for name, comparison in expectation.comparisons.items():
+        theirs, right = step.given[name], expectation.exact[name]
         if comparison.ok:
             excess = comparison.excess if comparison.difference else 0
             checks.append(Check(name, True, f"ok, {excess:.1g} of what rounding explains"))
             continue
-        kin = relation(_as_float64(theirs), right, _factors(step), rounding=_rounding(step))
-        found = named.get(name, [])
-        first = name == wrong[0]
+        kin = relation(_as_float64(theirs), right, _known(name, step, expectation))
+        found, first = named.get(name, []), name == wrong[0]
         message = describe(theirs, right, kin, found, first)
         if not first and not found:
             message += f" It may follow from {wrong[0]}."
@@ -211,40 +218,43 @@ def _as_float64(array):
     return array.astype(np.float64) if array.dtype.kind in "fiu" else array
 
 
-def _rounding(step):
-    """Relative to the largest element, what rounding may have done in the precision of the file."""
-    return 1e-3 if step.dtype == np.float32 else 1e-10
+def _known(name, step, expectation):
+    """Return what is `Known` about a tensor of a step."""
+    top = np.abs(expectation.exact[name]).max() or 1.0
+    allowed = float(np.max(expectation.allowed(name))) / top
+    rounding = min(max(allowed, 64 * float(np.finfo(step.dtype).eps)), 1e-3)
+    sizes = {f"b{i}": step.before[f"b{i}"].size for i in range(1, step.layers + 1)}
+    sizes |= {"batch": len(step.x), "inputs": step.x.shape[1]}
+    rates = {"lr": step.lr or 1.0, "momentum": step.momentum}
+    rates["1 - momentum"] = 1 - step.momentum
+    factors = {key: float(n) for key, n in (sizes | rates).items() if n not in (0, 1)}
+    after = name.endswith("_after")
+    start = step.before.get(name.removesuffix("_after")) if after else None
+    sources = {"x": step.x, **step.before}
+    sources |= {key: array for key, array in expectation.exact.items() if key != name}
+    sources = {key: array for key, array in sources.items() if key not in ("loss", "labels")}
+    return Known(factors, None, start, sources, rounding)
 
 
-def _factors(step):
-    lengths = {
-        len(step.x),
-        step.x.shape[1],
-        *(step.before[f"b{i}"].size for i in range(1, step.layers + 1)),
-    }
-    factors = {2.0, *(float(n) for n in lengths if n > 1)}
-    factors |= {step.lr} if step.lr else set()
-    return factors | ({step.momentum, 1 - step.momentum} if step.momentum else set())
-
-
-def _replay(step, expectation, names, wrong):
+def _replay(step, expectation, wrong):
     """Return {name: [mistakes]}: which of the catalogue leave all their traces in this step."""
-    found = {name: [] for name in wrong}
-    for bug in BUGS:
-        if bug.model != "mlp" or bug.file not in FILES:
-            continue
-        try:
-            trace, _ = recompute(implementation.with_bug(bug, step.lr), step, np.float64)
-        except (ValueError, TypeError, KeyError):
-            continue  # such a mistake would not have got as far as this file
-        traces = [name for name in names if _differs(name, trace.get(name), expectation)]
-        if traces and all(
-            name in found and _equals(name, step.given[name], trace[name], expectation)
-            for name in traces
-        ):
-            for name in traces:
-                found[name].append(bug.name)
-    return found
+
+    def replay(*names):
+        bugs = [bug for bug in BUGS if bug.name in names]
+        return recompute(implementation.with_bugs(*bugs, lr=step.lr), step, np.float64)[0]
+
+    def left(trace):
+        return [name for name in step.given if _differs(name, trace.get(name), expectation)]
+
+    def same_at(name, trace):
+        return _equals(name, step.given[name], trace.get(name), expectation)
+
+    catalogue = {}
+    for bug in BUGS if wrong else ():
+        if bug.model == "mlp" and bug.file in FILES:
+            with suppress(ValueError, TypeError, KeyError):  # such would not have come so far
+                catalogue[bug.name] = replay(bug.name)
+    return explain(wrong, catalogue, left, same_at, replay)
 
 
 def _differs(name, array, expectation):

@@ -24,7 +24,7 @@ class SavedStep:
     x: np.ndarray  # (B,I)
     labels: np.ndarray  # (B,)
     before: dict  # W1, b1, ..., and vW1, vb1, ...
-    given: dict  # the tensors to be judged
+    given: dict  # the tensors to be judged, in the order of computation
     lr: float | None
     momentum: float
     weight_decay: float
@@ -53,6 +53,7 @@ def load(path, weights=None):
     for name in ("x", "labels", "W1", "b1"):
         if name not in arrays:
             raise DataError(f"{path} holds no {name!r}: x, labels, W1, b1, W2, ... are needed")
+    _squeeze(arrays)
     dtype = arrays["W1"].dtype
     if dtype not in (np.float32, np.float64):
         raise DataError(f"{path}: W1 is {dtype}, not float32 or float64")
@@ -105,6 +106,18 @@ def _arrays(path):
         raise DataError(f"{path} is no .npz file of arrays; numpy.savez writes one") from error
 
 
+def _squeeze(arrays):
+    """A loss may be (1,), and biases may be rows (1, O), if all that belongs to them is as well."""
+    if "loss" in arrays and arrays["loss"].size == 1:
+        arrays["loss"] = arrays["loss"].reshape(())
+    for name in [name for name in arrays if re.fullmatch(r"b\d+", name)]:
+        if arrays[name].ndim == 2 and 1 in arrays[name].shape:
+            shape = arrays[name].shape
+            for key in (name, f"v{name}", f"d{name}", f"{name}_after", f"v{name}_after"):
+                if key in arrays and arrays[key].shape == shape:
+                    arrays[key] = arrays[key].ravel()
+
+
 def _scalar(path, value, name):
     if value is None:
         return None
@@ -118,8 +131,9 @@ def _batch(path, arrays, dtype):
     if x.dtype.kind not in "fiu" or x.ndim < 2 or not len(x):
         raise DataError(f"{path}: x is {x.dtype} {x.shape}, not images (B, inputs)")
     x = x.reshape(len(x), -1).astype(dtype)  # (B,I)
-    if labels.ndim == 2 and labels.shape[0] == len(x) and labels.shape[1] > 1:
-        labels = labels.argmax(axis=1)  # onehot (B,C) -> (B,)
+    if labels.ndim == 2 and labels.shape[0] == len(x):
+        onehot = labels.shape[1] > 1
+        labels = labels.argmax(axis=1) if onehot else labels[:, 0]  # (B,C) or (B,1) -> (B,)
     if labels.shape != (len(x),) or not np.array_equal(labels, labels.astype(np.int64)):
         raise DataError(
             f"{path}: labels are {labels.dtype} {labels.shape}, not integers ({len(x)},)"
