@@ -99,7 +99,12 @@ def _text(file):
 
 def ours():
     """Return scratchnet's own Implementation."""
-    return Implementation({name: (PACKAGE / file, _text(file)) for name, file in FILES.items()})
+    return Implementation(sources())
+
+
+def sources():
+    """Return {short name: (path, text)} of scratchnet's own files."""
+    return {name: (PACKAGE / file, _text(file)) for name, file in FILES.items()}
 
 
 def with_bugs(*bugs, lr=None):
@@ -112,15 +117,15 @@ def with_bugs(*bugs, lr=None):
     Raises:
         ValueError: two of them change the same text.
     """
-    sources = {name: (PACKAGE / file, _text(file)) for name, file in FILES.items()}
+    planted = sources()
     for bug in bugs:
         name = next(name for name, file in FILES.items() if file == bug.file)
-        path, text = sources[name]
-        planted = bug.plant(text)
+        path, text = planted[name]
+        text = bug.plant(text)
         if lr:
-            planted = planted.replace("0.1 * self.dW", f"{lr!r} * self.dW")
-        sources[name] = path, planted
-    return Implementation(sources)
+            text = text.replace("0.1 * self.dW", f"{lr!r} * self.dW")
+        planted[name] = path, text
+    return Implementation(planted)
 
 
 def of_folder(folder, names=tuple(FILES)):
@@ -128,12 +133,12 @@ def of_folder(folder, names=tuple(FILES)):
 
     OSError for a file that cannot be read, ValueError for one that is no text; they name it.
     """
-    sources = {}
+    found = {}
     for name in names:
         path = Path(folder, f"{name}.py")
         if path.exists():
             try:
-                sources[name] = path, path.read_text(encoding="utf-8")
+                found[name] = path, path.read_text(encoding="utf-8")
             except UnicodeDecodeError as error:
                 raise ValueError(f"{path.name} is no text in UTF-8") from error
-    return Implementation(sources)
+    return Implementation(found)
