@@ -227,6 +227,8 @@ def describe(theirs, right, kin, found, first, name=""):
 
 def _difference(theirs, right):
     """Where, and by how much."""
+    if right.size == 1:
+        return f"It is {theirs.item():.9g} in place of {right.item():.9g}."
     if theirs.dtype.kind != "f":
         return f"{np.count_nonzero(theirs != right):,} of {right.size:,} elements differ."
     with np.errstate(invalid="ignore"):

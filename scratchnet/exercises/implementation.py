@@ -107,6 +107,7 @@ def sources():
     return {name: (PACKAGE / file, _text(file)) for name, file in FILES.items()}
 
 
+@functools.cache
 def with_bugs(*bugs, lr=None):
     """Return ours with `scratchnet.checking.bugs.Bug`s of the FILES in it.
 

@@ -195,7 +195,9 @@ def as_array(value, dtype):
 
 def network_cases():
     cases = {
-        SMALL: Case(sizes=(3, 4, 2), x=np.array([[1.0, 2, -1], [0.5, 0, 3]]), dlogits=normal(2, 2))
+        SMALL: Case(
+            sizes=(3, 4, 3, 2), x=np.array([[1.0, 2, -1], [0.5, 0, 3]]), dlogits=normal(2, 2)
+        )
     }
     for title, count in BATCHES.items():
         cases[title] = Case(sizes=(784, 32, 16, 10), x=pixels(count), dlogits=normal(count, 10))
@@ -279,6 +281,8 @@ def sgd(nn, case):
 
 
 def _steps(net, optimiser, scale=1.0):
+    for name, p in net.parameters():
+        yield f"{name[-1]} after step 0", p
     for number in (1, 2, 3):
         if number == 3:
             optimiser.lr = optimiser.lr / 2  # as --lr-decay does

@@ -5,6 +5,7 @@ could have contradicted it: any number is a multiple of any other, and two numbe
 places need not be a transpose. What could have contradicted a relation is its evidence.
 """
 
+from functools import cached_property
 from itertools import permutations
 from typing import NamedTuple
 
@@ -13,6 +14,7 @@ import numpy as np
 ROUNDING = 4096  # eps of the largest element: far over any order of summation, far under a mistake
 FEW = 4  # different numbers that a relation has to get right, at least
 SHARP = 1e-4  # relative rounding below which one number is enough for a factor that means something
+TINY = np.finfo(np.float64).tiny
 
 
 def alike(a, b, rounding=None):
@@ -71,43 +73,52 @@ def shared_relation(cases):
 
     The text is that of the first case: a factor such as the size of the batch may change.
     """
-    found = [relations(*case) for case in cases]
-    for kind, (text, _) in found[0].items():
-        held = [its[kind] for its in found if kind in its]
-        if len(held) == len(found) and sum(evidence for _, evidence in held) >= FEW:
+    (first, *rest), others = cases, None
+    for kind, (text, evidence) in relations(*first):
+        if others is None:
+            others = [{} for _ in rest]
+            for found, case in zip(others, rest, strict=True):
+                for other_kind, one in relations(*case):
+                    found.setdefault(other_kind, one)
+        held = [found[kind].evidence for found in others if kind in found]
+        if len(held) == len(rest) and evidence + sum(held) >= FEW:
             return text
     return None
 
 
 def relations(theirs, right, known):
-    """Return {kind: Found} of all relations that hold, on however little evidence.
+    """Yield (kind, Found) for all relations that hold, on however little evidence.
 
     Args:
         theirs, right: two arrays of numbers; right ones of other kinds than floats have none.
         known: a `Known`.
     """
     if theirs.dtype.kind not in "fiu" or right.dtype.kind != "f" or not right.size:
-        return {}
+        return
     if not np.isfinite(right).all() or not right.any():
-        return {}
+        return
     if not np.isfinite(theirs).all():
-        return {"not finite": Found("not finite", FEW)}
+        yield "not finite", Found("not finite", FEW)
+        return
     pair = _Pair(theirs, right, known)
+    if theirs.shape == right.shape and not theirs.any():
+        yield "zero", Found("zero", FEW)
+        return
     if theirs.shape != right.shape:
-        return {found.text: found for found in (*pair.of_another_shape(), *pair.of_sources())}
-    if not theirs.any():
-        return {"zero": Found("zero", FEW)}
-    if pair.alike(theirs, right):
-        return {}
-    found = pair.multiple() | pair.update()
-    searches = (
-        pair.rearranged, pair.masked, pair.of_the_batch_before, pair.of_sources, pair.precision,
-        pair.shifted, pair.signs, pair.normalised, pair.added, pair.multiple_in_each,
-    )  # fmt: skip
+        searches = pair.of_another_shape, pair.of_sources
+    elif pair.alike(theirs, right):
+        return
+    else:
+        yield from pair.multiple().items()
+        yield from pair.update().items()
+        searches = (
+            pair.rearranged, pair.masked, pair.of_the_batch_before, pair.of_sources,
+            pair.precision, pair.shifted, pair.signs, pair.normalised, pair.added,
+            pair.multiple_in_each,
+        )  # fmt: skip
     for search in searches:
-        for one in search():
-            found.setdefault(one.text, one)
-    return found
+        for found in search():
+            yield found.text, found
 
 
 def words(kin):
@@ -166,6 +177,14 @@ class _Pair:
             return self.evidence(predicted)
         apart = np.abs(predicted - self.right) > 8 * self.rounding * self.top
         return self.evidence(predicted, apart)
+
+    @cached_property
+    def _difference(self):
+        """What theirs is off by, how much of it may be rounding, and where it is most, and some."""
+        off = self.theirs - self.right
+        noise = 4 * self.rounding * max(self.top, float(np.abs(self.theirs).max()))
+        some = np.random.default_rng(0).integers(off.size, size=16)
+        return off, noise, np.concatenate([[np.abs(off).argmax()], some])
 
     def multiple(self):
         """c times the right one, in every element."""
@@ -307,13 +326,20 @@ class _Pair:
                 yield Found(f"normalised along axis {other}, not {axis}", len(theirs))
 
     def added(self):
-        """The same number is added everywhere, or the same numbers in each row."""
-        off = self.theirs - self.right
-        noise = 4 * self.rounding * max(self.top, float(np.abs(self.theirs).max()))
-        if np.ptp(off) <= noise < np.abs(off).max():
-            yield Found(f"the right one {_plus(float(off.flat[0]))}", self.evidence(self.right))
-        elif off.ndim > 1 and len(off) > 2 and (np.ptp(off, axis=0) <= noise).all():
-            yield Found("off by the same numbers in each row", self.evidence(self.right))
+        """The same numbers are added in each row; or another scale: c times the right one plus d."""
+        theirs, right = self.theirs, self.right
+        off = theirs - right
+        noise = 4 * self.rounding * max(self.top, float(np.abs(theirs).max()))
+        if off.ndim > 1 and len(off) > 2 and (np.ptp(off, axis=0) <= noise).all():
+            yield Found("off by the same numbers in each row", self.evidence(right) - len(off[0]))
+        spread = right - right.mean()
+        c = float((spread * theirs).sum() / max((spread * spread).sum(), TINY))
+        d = float(theirs.mean() - c * right.mean())
+        if abs(c) > SHARP and abs(d) > noise and (np.abs(c * right + d - theirs) <= noise).all():
+            times = "" if np.isclose(c, 1) else f"{_factor(c).removesuffix(' x')} times "
+            sign = "plus" if d > 0 else "minus"
+            evidence = self.evidence(right) - 2
+            yield Found(f"{times}the right one {sign} {abs(d):.6g}", evidence)
 
     def of_sources(self):
         """Another tensor in its place, a sum of it, or a multiple of it that is added."""
@@ -346,10 +372,13 @@ class _Pair:
             source = np.broadcast_to(source, self.right.shape)
         except ValueError:
             return
-        off = self.theirs - self.right
-        noise = 4 * self.rounding * max(self.top, float(np.abs(self.theirs).max()))
-        c = float((off * source).sum() / max((source * source).sum(), np.finfo(np.float64).tiny))
-        if not c or (np.abs(off - c * source) > noise).any():
+        off, noise, places = self._difference
+        most = source.flat[places[0]]
+        c = float(off.flat[places[0]] / most) if most else 0.0
+        if not c or (np.abs(off.flat[places] - c * source.flat[places]) > 2 * noise).any():
+            return
+        c = float((off * source).sum() / (source * source).sum())
+        if (np.abs(off - c * source) > noise).any():
             return
         big = np.abs(c * source) > 64 * noise
         evidence = len(np.unique(np.round(c * source[big][:1000] / (8 * noise)))) - 1
@@ -365,7 +394,6 @@ class _Pair:
                     yield Found("transposed", self.evidence(right))
             if self.alike(theirs.ravel(), right.ravel()):
                 yield Found("reshaped", FEW)
-            return
         for one, other, word in ((theirs, right, "not {}"), (right, theirs, "{}")):
             for axis in range(one.ndim):
                 for reduce, done in ((np.sum, "summed"), (np.mean, "averaged")):
@@ -383,10 +411,6 @@ class _Pair:
 def _factor(c):
     if abs(c) < 1:
         n = round(1 / abs(c))
-        if n < 1e6 and np.isclose(abs(c) * n, 1, rtol=1e-6, atol=0):
+        if 1 < n < 1e6 and np.isclose(abs(c) * n, 1, rtol=1e-6, atol=0):
             return f"{'-' if c < 0 else ''}1/{n} x"
     return f"{c:.6g} x"
-
-
-def _plus(c):
-    return f"{'plus' if c > 0 else 'minus'} {abs(c):.6g}"

@@ -15,7 +15,7 @@ from contextlib import suppress
 import numpy as np
 
 from scratchnet.checking.bugs import BUGS
-from scratchnet.checking.comparison import compare
+from scratchnet.checking.comparison import MAX_LIMIT, compare
 from scratchnet.checking.layer_bounds import LOSSES, step_bounds
 from scratchnet.checking.trace import watch
 from scratchnet.exercises import implementation
@@ -101,7 +101,9 @@ class Expectation:
             network, LOSSES["softmax_cross_entropy"], lambda *_: {}, before, single, rounded
         )
         self.bounds = {name: bound for name, bound in bounds.items() if bound}
-        self.comparisons = {name: self._compare(name) for name in step.given}
+        self.comparisons = {}
+        for name in step.given:  # in the order of computation: gradients before updates
+            self.comparisons[name] = self._compare(name)
 
     def wrong(self):
         """Return the names of what is wrong, in the order of computation."""
@@ -123,17 +125,16 @@ class Expectation:
         return compare(name, theirs, right, lambda: self.allowed(name))
 
     def _allowed_after(self, name):
-        """Of an update only its own rounding is excused, and that of the gradient it was given."""
+        """Of an update its own rounding is excused, and what its gradient may be, or is, off by."""
         step, p = self.step, name.removesuffix("_after").lstrip("v")
-        g = step.given.get(f"d{p}")
-        right = self.exact[f"d{p}"]  # (I,O) or (O,)
-        off = SLACK * self.bounds[f"d{p}"]()
-        if g is not None and g.shape == right.shape:
-            off = np.minimum(off, np.abs(g - right))
+        right, eps = self.exact[f"d{p}"], float(np.finfo(self.step.dtype).eps)  # (I,O) or (O,)
+        if f"d{p}" in self.comparisons and self.comparisons[f"d{p}"].ok:
+            off = np.abs(step.given[f"d{p}"] - right)
+        else:
+            off = np.maximum(SLACK * self.bounds[f"d{p}"](), MAX_LIMIT * eps * np.abs(right).max())
         before = step.before[p].astype(np.float64)
         v = np.abs(step.before.get(f"v{p}", np.zeros_like(before)).astype(np.float64))
         size = np.abs(right) + step.weight_decay * np.abs(before) + step.momentum * v
-        eps = float(np.finfo(step.dtype).eps)
         moved = 8 * eps * size + off
         if name[0] != "v":
             moved = 4 * eps * np.abs(before) + (step.lr or 1.0) * moved
@@ -171,12 +172,12 @@ def expect(step):
     for i in range(1, step.layers):
         z, side = plain.exact[f"z{i}"], sides[f"z{i}"]  # (B,O)
         near = np.abs(z) <= SLACK * plain.bounds[f"z{i}"]()
-        near &= (z != 0) | (plain.single[f"z{i}"] != 0)  # an exact 0 is no accident
         shown = step.given.get(f"z{i}", step.given.get(f"a{i}"))
         if shown is not None and shown.shape == z.shape:
             moved |= bool((near & (side != (shown > 0))).any())
             side[near] = shown[near] > 0
         else:
+            near &= (z != 0) | (plain.single[f"z{i}"] != 0)  # an exact 0 is no accident
             unknown += [(side, tuple(place)) for place in np.argwhere(near)]
     best = Expectation(step, sides) if moved else plain
     wrong = best.wrong()
@@ -240,14 +241,16 @@ def _replay(step, expectation, wrong):
     """Return {name: [mistakes]}: which of the catalogue leave all their traces in this step."""
 
     def replay(*names):
-        bugs = [bug for bug in BUGS if bug.name in names]
-        return recompute(implementation.with_bugs(*bugs, lr=step.lr), step, np.float64)[0]
+        nn = implementation.with_bugs(*(bug for bug in BUGS if bug.name in names), lr=step.lr)
+        exact, _ = recompute(nn, step, np.float64)
+        single, _ = recompute(nn, step, step.dtype) if step.dtype != np.float64 else (exact, None)
+        return exact, single
 
-    def left(trace):
-        return [name for name in step.given if _differs(name, trace.get(name), expectation)]
+    def left(traces):
+        return [name for name in step.given if _differs(name, *_of(name, traces), expectation)]
 
-    def same_at(name, trace):
-        return _equals(name, step.given[name], trace.get(name), expectation)
+    def same_at(name, traces):
+        return _equals(name, step.given[name], *_of(name, traces), expectation)
 
     catalogue = {}
     for bug in BUGS if wrong else ():
@@ -257,34 +260,43 @@ def _replay(step, expectation, wrong):
     return explain(wrong, catalogue, left, same_at, replay)
 
 
-def _differs(name, array, expectation):
+def _of(name, traces):
+    return [trace.get(name) for trace in traces]
+
+
+def _differs(name, mutant, single, expectation):
     right = expectation.exact[name]
-    return (
-        array is None
-        or array.shape != right.shape
-        or not (np.abs(array - right) <= _tolerance(name, right, expectation)).all()
-    )
+    if mutant is None or mutant.shape != right.shape:
+        return True
+    allowed = _tolerance(name, right, expectation.single[name], expectation)
+    return not (np.abs(mutant - right) <= allowed).all()
 
 
-def _equals(name, theirs, mutant, expectation):
+def _equals(name, theirs, mutant, single, expectation):
     if mutant is None or theirs.shape != mutant.shape or theirs.dtype.kind != "f":
         return False
-    finite = np.isfinite(mutant)
-    if not np.array_equal(theirs[~finite], mutant[~finite], equal_nan=True):
+    finite = np.isfinite(mutant) & np.isfinite(single)
+    if not np.array_equal(theirs[~finite], single[~finite], equal_nan=True):
         return False
-    allowed = np.broadcast_to(_tolerance(name, mutant, expectation), mutant.shape)
+    allowed = np.broadcast_to(_tolerance(name, mutant, single, expectation), mutant.shape)
     return bool((np.abs(theirs.astype(np.float64) - mutant)[finite] <= allowed[finite]).all())
 
 
-def _tolerance(name, array, expectation):
-    """Per element: 512 eps of the largest, of an update less: the eps of what it started from."""
+def _tolerance(name, array, single, expectation):
+    """Per element: 512 eps of the largest, of an update less: the eps of what it started from.
+
+    More where the file's precision has done more to it, but never over a thousandth.
+    """
     step = expectation.step
     eps = float(np.finfo(step.dtype).eps)
+    finite = np.isfinite(array) & np.isfinite(single)
+    top = np.abs(array[finite]).max(initial=0)
+    lost = np.abs(array - single)[finite].max(initial=0)
+    lost = min(4 * lost, top / 1000)
     if name.endswith("_after"):
         p = name.removesuffix("_after").lstrip("v")
         before = np.abs(step.before[p].astype(np.float64))
         scale = (step.lr or 1.0) if name[0] != "v" else 1.0
-        top = np.abs(expectation.exact[f"d{p}"]).max()
-        return 8 * eps * before + 64 * eps * scale * top
-    finite = array[np.isfinite(array)]
-    return 512 * eps * np.abs(finite).max(initial=0)
+        steepest = np.abs(expectation.exact[f"d{p}"]).max()
+        return np.maximum(8 * eps * before + 64 * eps * scale * steepest, lost)
+    return max(512 * eps * top, lost)
