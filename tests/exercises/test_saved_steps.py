@@ -118,6 +118,8 @@ def test_right_steps_raise_no_alarm_even_where_rounding_decides_a_relu(take, dty
         arrays = start(rng, (1, 7, 32)[seed % 3], dtype, dead=seed % 2 and 5)
         found = take(arrays) | arrays
         assert not alarms(tmp_path / "step.npz", found), seed
+        if dtype == np.float64:
+            continue  # there such a z may be an exact 0 to one of the two
         few = [n for n in found if n in arrays or n[:2] in ("dW", "db") or n.endswith("_after")]
         assert not alarms(tmp_path / "step.npz", {n: found[n] for n in few}), seed
 
