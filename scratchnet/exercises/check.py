@@ -63,7 +63,7 @@ def check_chapter(folder, chapter):
             is_what = "is no file" if path.exists() else "is missing"
             return Result(chapter, [Check("runs", False, f"{path} {is_what}")])
     outcome = runner.run(
-        _run_folder, os.path.abspath(folder), chapter, runner.SECONDS, seconds=1.5 * runner.SECONDS
+        _run_folder, os.path.abspath(folder), chapter, runner.SECONDS, seconds=2 * runner.SECONDS
     )
     if outcome.stopped:
         return Result(chapter, [Check("runs", False, outcome.stopped)], outcome.printed)
@@ -118,7 +118,7 @@ def judge(chapter, traces):
     checks = []
     for name in names:
         checks.append(_judge(name, chapter, traces, named, first=all(c.ok for c in checks)))
-        if checks[-1].check == "runs":
+        if checks[-1].check in ("runs", "written"):
             break
     return checks
 
@@ -140,6 +140,8 @@ def _judge(name, chapter, traces, named, first):
     theirs, right, found = traces[title].get(name), expected[title][name], named[title, name]
     if theirs is None:
         end = traces[title].get("")
+        if end and end.unwritten:
+            return Check("written", False, f"not written yet: {_where(end)}")
         message = _in(title, places) + (_where(end) if end else "wrong. There is none.")
         return Check("runs" if end else name, False, message, None, found)
     kin = _relation(name, chapter, traces, wrong)

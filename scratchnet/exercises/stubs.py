@@ -30,14 +30,15 @@ def matmul(A, B):
 
 
 def stub(name, to_write=CHAPTERS):
-    """Return the text of a file of FILES without what these chapters ask to be written."""
+    """Return the text of a file of FILES without what these chapters ask for, as the first."""
     source = (PACKAGE / FILES[name]).read_text(encoding="utf-8")
     lines = source.splitlines()
     chapters = {}
-    for chapter in to_write:
+    for chapter in CHAPTERS:
         for file, function in chapter.written:
             if file == name:
                 chapters.setdefault(function, []).append(chapter)
+    chapters = {function: its for function, its in chapters.items() if its[0] in to_write}
     written = functions(ast.parse(source))
     for function in sorted(chapters, key=lambda f: -written[f].lineno):  # from the last one up
         node = written[function]
