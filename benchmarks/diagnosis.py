@@ -7,6 +7,7 @@ and the chapters' probes run on its operations.
 
 import tempfile
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -53,7 +54,7 @@ def main(quick=False):
 
 
 def in_chapters(bug):
-    """Return what the chapters say to a learner who has made this mistake."""
+    """Return what the first chapter that notices says to a learner who has made this mistake."""
     nn = implementation.with_bugs(bug)
     for chapter in CHAPTERS:
         if chapter.probe:
@@ -108,7 +109,7 @@ def saved_step(nn, dtype, seed=3, batch=BATCH):
     Some units have a z of exactly 0, and one image has logits so large that exp overflows.
     """
     rng, before = np.random.default_rng(seed), {}
-    for i, (n_in, n_out) in enumerate(zip(SIZES, SIZES[1:], strict=False), start=1):
+    for i, (n_in, n_out) in enumerate(pairwise(SIZES), start=1):
         bound = 1 / np.sqrt(n_in)
         before[f"W{i}"] = rng.uniform(-bound, bound, (n_in, n_out)).astype(dtype)
         before[f"b{i}"] = rng.uniform(-bound, bound, n_out).astype(dtype)
@@ -192,8 +193,6 @@ def summary(results):
 
 def table(results):
     """Return the lines of the table: a row a mistake."""
-    yield summary(results)
-    yield ""
     yield "| mistake | chapter | first wrong | relation | " + " | ".join(KEPT) + " |"
     yield "|---|---|---|---|" + "---|" * len(KEPT)
     for row in results["rows"]:

@@ -46,6 +46,7 @@ class Table(NamedTuple):
 
 TOP, HERE = "README.md", "benchmarks/README.md"
 MUTATION = "torch_ref/mutation/results.json"
+EXERCISES = "scratchnet/exercises/README.md"
 TABLES = [
     Table("race-top", TOP, "race", "benchmarks.race_report:top_table"),
     Table("accuracy", TOP, "accuracy", "benchmarks.accuracy:table"),
@@ -65,6 +66,8 @@ TABLES = [
     Table("faults", HERE, "faults", "benchmarks.fault_report:table"),
     Table("gemm", "benchmarks/results/gemm.md", "gemm", "benchmarks.gemm_report:gemm_table"),
     Table("ladder", "scratchnet/kernels/README.md", "gemm", "benchmarks.ladder_table:ladder_table"),
+    Table("diagnosis-summary", EXERCISES, "diagnosis", "benchmarks.diagnosis:summary"),
+    Table("diagnosis", EXERCISES, "diagnosis", "benchmarks.diagnosis:table"),
     Table(
         "mutation", "torch_ref/mutation/README.md", MUTATION, "benchmarks.mutation_report:tables"
     ),

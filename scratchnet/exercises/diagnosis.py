@@ -150,7 +150,7 @@ def diagnose(traces, probe, cases):
         nn = implementation.with_bugs(*(bug for bug in BUGS if bug.name in names))
         return trace(nn, probe, cases())
 
-    catalogue = mutants(probe, cases)
+    catalogue = mutants(probe, cases) if places else {}
     named = explain(places, catalogue, lambda its: wrong(its, expected), same_at, replay)
     names = dict.fromkeys(name for its in named.values() for name in its)
     ended = {  # what was not computed at all, as something was raised before

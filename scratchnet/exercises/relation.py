@@ -5,6 +5,7 @@ could have contradicted it: any number is a multiple of any other, and two numbe
 places need not be a transpose. What could have contradicted a relation is its evidence.
 """
 
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import permutations
 from typing import NamedTuple
@@ -48,13 +49,16 @@ def excess(a, b, rounding=None):
     return 0.0 if off == 0 else off / (rounding * top) if top else np.inf
 
 
-class Known(NamedTuple):
+@dataclass(frozen=True)
+class Known:
     """What else is known about a wrong tensor."""
 
-    factors: dict = {}  # {what it is: a number that one could multiply or divide by by mistake}
+    # {what it is: a number that one could multiply or divide by, by mistake}
+    factors: dict = field(default_factory=dict)
     before: np.ndarray | None = None  # the right tensor of the batch before
     start: np.ndarray | None = None  # of an update: what it started from
-    sources: dict = {}  # {name: array}: other tensors that it might have been computed from
+    # {name: array}: other tensors that it might have been computed from
+    sources: dict = field(default_factory=dict)
     rounding: float | None = None  # relative to the largest element, as in `excess`
 
 
@@ -63,7 +67,7 @@ class Found(NamedTuple):
     evidence: int  # how many different numbers could have contradicted it
 
 
-def relation(theirs, right, known=Known()):  # noqa: B008  it is never changed
+def relation(theirs, right, known=Known()):
     """Return what a wrong tensor is to the right one, such as "32 x" or "transposed", or None."""
     return shared_relation([(theirs, right, known)])
 
@@ -220,13 +224,15 @@ class _Pair:
         """Under what names a factor is known, and as any factor."""
         if evidence is None:
             evidence = self.evidence(self.right)
+        size = np.abs(self.right[self.right != 0])
+        all_count = (size > 64 * self.rounding * self.top).all()
         found = {}
         factors = {"1": 1.0, "2": 2.0, **self.known.factors}
         for name, value in factors.items():
             for label, factor in ((name, value), (f"1/{name}", 1 / value)):
                 for sign in (1, -1):
                     if sign * factor != 1 and np.isclose(c, sign * factor, self.rounding, atol=0):
-                        sure = FEW if self.rounding < SHARP else evidence
+                        sure = FEW if self.rounding < SHARP and all_count else evidence
                         text = form.format(_factor(sign * factor))
                         found[f"{form} {sign} {label}"] = Found(text, max(evidence, sure))
         rounded = found and next(iter(found.values())).text
@@ -326,7 +332,7 @@ class _Pair:
                 yield Found(f"normalised along axis {other}, not {axis}", len(theirs))
 
     def added(self):
-        """The same numbers are added in each row; or another scale: c times the right one plus d."""
+        """The same numbers are added in each row; or c times the right one plus d."""
         theirs, right = self.theirs, self.right
         off = theirs - right
         noise = 4 * self.rounding * max(self.top, float(np.abs(theirs).max()))
@@ -357,9 +363,9 @@ class _Pair:
             if array.shape == theirs.shape and array.any() and self.alike(theirs, array):
                 yield Found(shown, self.moved(array))
         on = theirs != 0
-        if source.shape == theirs.shape == self.right.shape and not on.all():
-            if self.alike(theirs, np.where(on, source, 0)):
-                yield Found(f"{name} behind another mask", self.evidence(theirs))
+        shapes = source.shape == theirs.shape == self.right.shape
+        if shapes and not on.all() and self.alike(theirs, np.where(on, source, 0)):
+            yield Found(f"{name} behind another mask", self.evidence(theirs))
         for axis in range(source.ndim if source.ndim > 1 else 0):
             for word, reduce in (("sum", np.sum), ("mean", np.mean)):
                 reduced = reduce(source, axis=axis)

@@ -102,9 +102,9 @@ def readme(name):
     for chapter in CHAPTERS:
         parts.append(f"## {chapter.number}. {chapter.title}\n")
         parts.append(f"*{chapter.question}*\n")
-        for file, functions in [(chapter.file, chapter.functions), *chapter.more]:
-            if functions:
-                parts.append(f"- `{file}.py`: " + ", ".join(f"`{f}`" for f in functions))
+        for file, names in [(chapter.file, chapter.functions), *chapter.more]:
+            if names:
+                parts.append(f"- `{file}.py`: " + ", ".join(f"`{f}`" for f in names))
         if chapter.section:
             parts.append(f"- derived in `scratchnet/nn/README.md#{chapter.section}`")
         parts.append("")

@@ -279,8 +279,8 @@ UNFOLD = Site(
         "        (c, h, w, stride * h, stride * w, b)).copy()",
         "patches = np.zeros((C, size, size, height, width, B), x.dtype)\n"
         "    for h in range(height):\n        for w in range(width):\n"
-        "            at = padded[:, stride * h : stride * h + size, stride * w : stride * w + size]\n"
-        "            patches[:, :, :, h, w] = at\n"
+        "            rows, columns = stride * h + np.arange(size), stride * w + np.arange(size)\n"
+        "            patches[:, :, :, h, w] = padded[:, rows[:, None], columns]\n"
         "    return patches",
         "rows = np.arange(size)[:, None] + stride * np.arange(height)\n"
         "    columns = np.arange(size)[:, None] + stride * np.arange(width)\n"

@@ -169,8 +169,13 @@ def test_no_stub_holds_its_solution():
 
 
 # What a given function shares with one that is asked for: checks, not formulas.
-HARMLESS = {"n_in, n_out = self.W.shape", "self.shape = x.shape", "check_shape(self, dy, self.mask.shape)",
-            "check_shape(self, dy, self.y.shape)"}  # fmt: skip
+HARMLESS = {
+    "n_in, n_out = self.W.shape",
+    "self.shape = x.shape",
+    "return self.y",
+    "check_shape(self, dy, self.mask.shape)",
+    "check_shape(self, dy, self.y.shape)",
+}
 
 
 def test_checks_work_on_real_digits_of_a_class_each():

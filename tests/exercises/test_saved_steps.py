@@ -1,5 +1,7 @@
 """A right step of any framework, precision and layout is right; a file is read or refused."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -13,7 +15,7 @@ def start(rng, batch, dtype, *, dead=0):
     """The tensors that a step starts from; the first units have a z within rounding of 0."""
     arrays = {"x": rng.random((batch, SIZES[0])).astype(dtype)}
     arrays["labels"] = rng.integers(10, size=batch)
-    for i, (n_in, n_out) in enumerate(zip(SIZES, SIZES[1:], strict=False), start=1):
+    for i, (n_in, n_out) in enumerate(pairwise(SIZES), start=1):
         arrays[f"W{i}"] = (rng.standard_normal((n_in, n_out)) / np.sqrt(n_in)).astype(dtype)
         arrays[f"b{i}"] = (rng.standard_normal(n_out) / 10).astype(dtype)
         arrays[f"vW{i}"] = (rng.standard_normal((n_in, n_out)) / 100).astype(dtype)
@@ -174,7 +176,7 @@ def test_square_weights_have_to_be_said_and_other_files_are_refused(tmp_path):
         step.load(tmp_path / "step.npz")
     assert step.load(tmp_path / "step.npz", "io").layers == 1
     (tmp_path / "text.npz").write_text("no archive")
-    with pytest.raises(DataError, match="is no .npz file"):
+    with pytest.raises(DataError, match=r"is no \.npz file"):
         step.load(tmp_path / "text.npz")
     with pytest.raises(DataError, match="No such file"):
         step.load(tmp_path / "missing.npz")
