@@ -119,7 +119,7 @@ Momentum is applied to the weights
     + v[:] = self.momentum * p
 Momentum averages: v gets (1 - momentum) g
     - v += g
-    + v += 0.5 * g
+    + v += (1 - self.momentum) * g
 Nesterov momentum instead of classical momentum
     - g = v
     + g = g + self.momentum * v

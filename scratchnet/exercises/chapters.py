@@ -5,7 +5,7 @@ A chapter's check needs its own file and those of chapters before it, never a la
 
 from dataclasses import dataclass
 
-from scratchnet.exercises import probes
+from scratchnet.exercises import image_probes, probes
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ _ROWS = (
         "4-convolution-as-im2col",
         "A pixel in the middle lies in how many of the 5 by 5 patches? And one in the corner?",
         "In 25, and with a padding of 2 in 9. Its gradient is the sum over all of them.",
-        probes.conv, probes.conv_cases, probes.conv_gradients,
+        image_probes.conv, image_probes.conv_cases, image_probes.conv_gradients,
     ),
     Chapter(
         0, "pooling", "max pooling, and a network of it all", "conv",
@@ -115,7 +115,8 @@ _ROWS = (
         "5-max-pooling",
         "In a window of four zeros, which pixel gets the gradient? How often does that happen?",
         "The first, as in PyTorch. The background of MNIST is 0, so it is most of the windows.",
-        probes.pool, probes.pool_cases, more=(("cnn", ("CNN.forward",)),),
+        image_probes.pooling, image_probes.pooling_cases,
+        more=(("cnn", ("CNN.forward",)),),
     ),
     Chapter(
         0, "milestone_cnn", "milestone: 98.5 %", "cnn", (), "",
@@ -136,7 +137,8 @@ _ROWS = (
         "8-the-two-losses-of-a-gan",
         "The discriminator says 0.5 of every image. What is its loss?",
         "log 2 = 0.693 nats: that of a coin.",
-        probes.binary, probes.binary_cases, more=(("losses", ("binary_cross_entropy",)),),
+        image_probes.binary, image_probes.binary_cases,
+        more=(("losses", ("binary_cross_entropy",)),),
     ),
     Chapter(
         0, "gan_steps", "the two steps of a GAN", "gan",
@@ -147,7 +149,7 @@ _ROWS = (
         "change it?",
         "Its optimiser is not asked to step. Let the generator's optimiser have both networks, and "
         "the discriminator learns to be deceived.",
-        probes.gan, probes.gan_cases,
+        image_probes.gan, image_probes.gan_cases,
     ),
     Chapter(
         0, "milestone_gan", "milestone: digits out of noise", "gan", (), "",

@@ -1,6 +1,7 @@
 """The check of a chapter: what is right, what is wrong first, and which mistake that is."""
 
 import os
+import signal
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -8,9 +9,9 @@ import numpy as np
 
 from scratchnet.checking.gradcheck import check_layer
 from scratchnet.exercises import diagnosis, implementation, runner
-from scratchnet.exercises.diagnosis import NoArray, Raised
+from scratchnet.exercises.diagnosis import NoArray, OutOfTime, Raised
 from scratchnet.exercises.probes import SMALL
-from scratchnet.exercises.relation import relation
+from scratchnet.exercises.relation import Known, shared_relation, words
 
 
 @dataclass(frozen=True)
@@ -56,10 +57,14 @@ class Result:
 
 def check_chapter(folder, chapter):
     """Check one chapter of a learner's folder; return the Result."""
-    missing = [f"{name}.py" for name in chapter.files if not Path(folder, f"{name}.py").is_file()]
-    if missing:
-        return Result(chapter, [Check("runs", False, f"{Path(folder, missing[0])} is missing")])
-    outcome = runner.run(_run_folder, os.path.abspath(folder), chapter)
+    for name in chapter.files:
+        path = Path(folder, f"{name}.py")
+        if not path.is_file():
+            is_what = "is no file" if path.exists() else "is missing"
+            return Result(chapter, [Check("runs", False, f"{path} {is_what}")])
+    outcome = runner.run(
+        _run_folder, os.path.abspath(folder), chapter, runner.SECONDS, seconds=2 * runner.SECONDS
+    )
     if outcome.stopped:
         return Result(chapter, [Check("runs", False, outcome.stopped)], outcome.printed)
     traces, slopes = outcome.value
@@ -69,18 +74,28 @@ def check_chapter(folder, chapter):
     return Result(chapter, checks, outcome.printed)
 
 
-def _run_folder(folder, chapter):
-    """In a process of its own: what the learner's code computes, and the slopes of its loss."""
+def _run_folder(folder, chapter, seconds):
+    """In a process of its own: what the learner's code computes, and the slopes of its loss.
+
+    After so many seconds it is interrupted, in the line where it is.
+    """
+    signal.signal(signal.SIGALRM, _out_of_time)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
     cases = chapter.cases()
     try:
         nn = implementation.of_folder(folder)
     except (OSError, ValueError) as error:
-        return {title: {"": Raised(f"{type(error).__name__}: {error}")} for title in cases}, {}
+        return {title: {"": Raised(str(error))} for title in cases}, {}
     traces, slopes = diagnosis.trace(nn, chapter.probe, cases), {}
     if chapter.gradients and not any("" in its for its in traces.values()):
         layer, x = chapter.gradients(nn)
         slopes = check_layer(layer, x, rng=np.random.default_rng(0), parameters=("W", "b"))
+    signal.setitimer(signal.ITIMER_REAL, 0)
     return traces, slopes
+
+
+def _out_of_time(*_):
+    raise OutOfTime("stopped, as it takes so long: is there an endless loop?")
 
 
 def _slope_check(name, slope):
@@ -99,14 +114,11 @@ def judge(chapter, traces):
         return [Check("written", False, f"not written yet: {_where(ends[0])}")]
     if all(set(its) == {""} for its in traces.values()):
         return [Check("runs", False, _where(ends[0]))]
-    named = {}
-    if diagnosis.wrong(traces, expected):
-        catalogue = diagnosis.mutants(chapter.probe, chapter.cases)
-        named = diagnosis.diagnose(traces, expected, catalogue)
+    named = diagnosis.diagnose(traces, chapter.probe, chapter.cases)
     checks = []
     for name in names:
-        checks.append(_judge(name, traces, expected, named, first=all(c.ok for c in checks)))
-        if checks[-1].check == "runs":
+        checks.append(_judge(name, chapter, traces, named, first=all(c.ok for c in checks)))
+        if checks[-1].check in ("runs", "written"):
             break
     return checks
 
@@ -115,8 +127,9 @@ def _where(raised):
     return f"{raised.place}: {raised.text}" if raised.place else raised.text
 
 
-def _judge(name, traces, expected, named, first):
+def _judge(name, chapter, traces, named, first):
     """Judge one tensor over all cases."""
+    expected = diagnosis.right(chapter.probe, chapter.cases)
     places = [title for title in expected if name in expected[title]]
     wrong = [title for title in places if (title, name) in named]
     if not wrong:
@@ -124,19 +137,15 @@ def _judge(name, traces, expected, named, first):
         same = all(np.array_equal(a, b, equal_nan=b.dtype.kind == "f") for a, b in pairs)
         return Check(name, True, "ok, the same bits" if same else "ok, up to rounding")
     title = wrong[0]
-    theirs, right = traces[title].get(name), expected[title][name]
+    theirs, right, found = traces[title].get(name), expected[title][name], named[title, name]
     if theirs is None:
         end = traces[title].get("")
-        return Check(
-            "runs", False, f"{_in(title, places)}{_where(end) if end else 'it ended early'}"
-        )
-    found = named[title, name]
-    kin = None
-    if isinstance(theirs, np.ndarray):
-        kin = relation(theirs, right, _factors(title, expected))
-        if kin and not all(_holds(kin, traces, expected, t, name) for t in wrong[1:]):
-            kin = None
-    message = describe(theirs, right, kin, found, first)
+        if end and end.unwritten:
+            return Check("written", False, f"not written yet: {_where(end)}")
+        message = _in(title, places) + (_where(end) if end else "wrong. There is none.")
+        return Check("runs" if end else name, False, message, None, found)
+    kin = _relation(name, chapter, traces, wrong)
+    message = describe(theirs, right, kin, found, first, name)
     return Check(
         name, False, _in(title, places) + message, kin, found, _example(name, title, theirs, right)
     )
@@ -147,22 +156,47 @@ def _in(title, places):
     return "" if title == places[0] else f"with {title}: "
 
 
-def _factors(title, expected):
-    """What a factor between two tensors of a case may be."""
-    shapes = [array.shape for array in expected[title].values()]
-    return {2.0, *(float(n) for shape in shapes for n in shape if n > 1)}
+def _relation(name, chapter, traces, wrong):
+    """Return the relation of a tensor to the right one that holds in all cases, or None.
+
+    Those in float64 decide, where there are any: rounding hides little there.
+    """
+    expected = diagnosis.right(chapter.probe, chapter.cases)
+    double = [title for title in wrong if expected[title][name].dtype == np.float64]
+    pairs = []
+    for title in double or wrong:
+        theirs = traces[title].get(name)
+        if not isinstance(theirs, np.ndarray):
+            return None
+        known = _known(name, chapter.probe, chapter.cases()[title], expected[title])
+        pairs.append((theirs, expected[title][name], known))
+    return shared_relation(pairs)
 
 
-def _holds(kin, traces, expected, title, name):
-    """A relation of any kind holds in another case too; factors may follow the batch."""
-    theirs = traces[title].get(name)
-    if not isinstance(theirs, np.ndarray):
-        return False
-    other = relation(theirs, expected[title][name], _factors(title, expected))
-    return other == kin or (other and other.endswith(" x") and kin.endswith(" x"))
+def _known(name, probe, case, right):
+    """Return what is `Known` about a tensor of a case: its right traces, and its inputs."""
+    given = vars(case)
+    arrays = {key: value for key, value in given.items() if isinstance(value, np.ndarray)}
+    factors = {
+        f"{key}, axis {axis}": float(n)
+        for key, array in {**arrays, **right}.items()
+        for axis, n in enumerate(array.shape)
+        if n > 1
+    }
+    factors |= {
+        key: value for key, value in given.items() if isinstance(value, float) and 0 < value != 1
+    }
+    before = start = None
+    if "before" in given:
+        before = diagnosis.trace(implementation.ours(), probe, {"": case.before})[""].get(name)
+    if name[-1:].isdigit() and "after step" in name:  # of an optimiser: "W after step 2"
+        text, _, number = name.rpartition(" ")
+        start = right.get(f"{text} {int(number) - 1}")
+    others = {key: value for key, value in right.items() if key != name and "after" not in key}
+    return Known(factors, before, start, arrays | others)
 
 
-def describe(theirs, right, kin, found, first):
+def describe(theirs, right, kin, found, first, name=""):
     """Say what is wrong with a tensor.
 
     Args:
@@ -170,31 +204,24 @@ def describe(theirs, right, kin, found, first):
         kin: their relation, or None.
         found: the names of the catalogued mistakes that it may be.
         first: whether it is the first wrong one, and its cause has to be here.
+        name: that of the tensor.
     """
     if isinstance(theirs, NoArray):
-        return f"wrong. Yours is a {theirs.kind}, not an array."
+        return f"wrong. Yours is {theirs.kind}."
     if theirs.shape != right.shape:
         text = f"wrong. Yours has the shape {theirs.shape}, not {right.shape}."
+        text += f" It is the right one, {kin}." if kin else ""
     elif theirs.dtype != right.dtype:
         text = f"wrong. Yours is {theirs.dtype}, not {right.dtype}."
-    elif kin:
-        text = (
-            f"wrong. Yours is {kin}."
-            if not kin.endswith(" x")
-            else f"wrong. Yours is {kin} what it should be, in every element."
-        )
     else:
-        text = f"wrong. {_difference(theirs, right)}"
-    if kin and theirs.shape != right.shape:
-        text += f" It is the right one, {kin}."
-    if len(found) == 1:
+        text = f"wrong. {words(kin) if kin else _difference(theirs, right)}"
+    if "afterwards" in name and not found:
+        text += f" Your code changes {name.split()[0]}, which is not its own."
+    elif len(found) == 1:
         text += f' That is what this mistake makes of it: "{found[0]}".'
     elif found:
-        text += (
-            " That is what one of these mistakes makes of it: "
-            + ", ".join(f'"{n}"' for n in found)
-            + "."
-        )
+        names = ", ".join(f'"{one}"' for one in found)
+        text += f" That is what one of these mistakes makes of it: {names}."
     elif not kin and first:
         text += " The mistake is unknown."
     return text
@@ -202,12 +229,15 @@ def describe(theirs, right, kin, found, first):
 
 def _difference(theirs, right):
     """Where, and by how much."""
+    if right.size == 1:
+        return f"It is {theirs.item():.9g} in place of {right.item():.9g}."
     if theirs.dtype.kind != "f":
         return f"{np.count_nonzero(theirs != right):,} of {right.size:,} elements differ."
     with np.errstate(invalid="ignore"):
         off = np.abs(theirs.astype(np.float64) - right)
     top = np.abs(right[np.isfinite(right)]).max(initial=0)
     bad = ~(off <= 1e-9 * top)
+    bad = bad if bad.any() else off > 0
     if np.isnan(theirs).any() and not np.isnan(right).any():
         return f"{np.isnan(theirs).sum():,} of {right.size:,} elements are not a number."
     place = np.unravel_index(np.argmax(np.where(np.isnan(off), np.inf, off)), right.shape)

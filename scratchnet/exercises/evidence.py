@@ -138,7 +138,7 @@ def _curves(hunt, _):
     model = hunt.bug.model
     theirs, right = (
         sample_training.train(nn, model).history
-        for nn in (implementation.with_bug(hunt.bug), implementation.ours())
+        for nn in (implementation.with_bugs(hunt.bug), implementation.ours())
     )
     columns = sample_training.COLUMNS[model][1:]
     lines = ["epoch  " + "  ".join(f"{c.replace('_', ' '):>20} (right)" for c in columns)]

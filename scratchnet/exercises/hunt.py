@@ -119,7 +119,7 @@ def write(folder, seed):
     folder.mkdir(parents=True, exist_ok=True)
     for name, (_, text) in implementation.sources(bug).items():
         (folder / f"{name}.py").write_text(bare(flat_imports(text)), encoding="utf-8")
-    training = sample_training.train(implementation.with_bug(bug), bug.model)
+    training = sample_training.train(implementation.with_bugs(bug), bug.model)
     story = STORIES[bug.model].format(epochs=sample_training.EPOCHS[bug.model])
     readme = README.format(
         story=story.replace("\n", "\n> "),
@@ -198,7 +198,7 @@ def check(hunt):
     if stopped:
         return Verdict(False, stopped)
     wrong = _wrong(traces)
-    known = _wrong(_traces(implementation.with_bug(hunt.bug)))
+    known = _wrong(_traces(implementation.with_bugs(hunt.bug)))
     if not wrong:
         return Verdict(True, f'mended. The mistake was: "{hunt.bug.name}".')
     hunt.false_alarms += 1

@@ -6,6 +6,7 @@ Several stand side by side in one process. Within one of them `from layers impor
 learner writes it, and `from scratchnet.nn.layers import Linear`, as we do, mean its own layers.py.
 """
 
+import ast
 import builtins
 import functools
 import re
@@ -40,6 +41,16 @@ class Implementation:
         self._sources, self._modules = sources, {}
         self.paths = [path for path, _ in sources.values()]
 
+    def definitions(self, text):
+        """Return ["layers.py, line 12"] of what a text names as "Linear.forward()"."""
+        called = re.search(r"([\w.]+)\(\)", text)
+        return [
+            f"{path.name}, line {node.lineno}"
+            for path, source in self._sources.values()
+            for name, node in functions(ast.parse(source)).items()
+            if called and name in (called[1], f"{called[1]}.__init__")
+        ]
+
     def __getattr__(self, name):
         if name not in self._sources:
             raise AttributeError(f"there is no {name}.py")
@@ -63,6 +74,19 @@ class Implementation:
         return builtins.__import__(name, globals, locals, fromlist, level)
 
 
+def functions(tree):
+    """Return {"Linear.forward": node, "softmax": node, ...} of a syntax tree."""
+    found = {}
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef):
+            found[node.name] = node
+        elif isinstance(node, ast.ClassDef):
+            found |= {
+                f"{node.name}.{f.name}": f for f in node.body if isinstance(f, ast.FunctionDef)
+            }
+    return found
+
+
 @functools.cache
 def _compiled(path, text):
     return compile(text, path, "exec")
@@ -75,40 +99,48 @@ def _text(file):
 
 def ours():
     """Return scratchnet's own Implementation."""
-    return Implementation({name: (PACKAGE / file, _text(file)) for name, file in FILES.items()})
+    return Implementation(sources())
 
 
-def with_bug(bug, lr=None):
-    """Return ours with a `scratchnet.checking.bugs.Bug` of one of the FILES in it.
+def sources(*bugs, lr=None):
+    """Return {short name: (path, text)} of scratchnet's own files, with bugs in them.
 
     Args:
+        bugs: `scratchnet.checking.bugs.Bug`s of the FILES.
         lr: the learning rate of the step, in place of the one that a few of the mistakes are
             written with.
+
+    Raises:
+        ValueError: two of them change the same text.
     """
-    return Implementation(sources(bug, lr))
+    planted = {name: (PACKAGE / file, _text(file)) for name, file in FILES.items()}
+    for bug in bugs:
+        name = next(name for name, file in FILES.items() if file == bug.file)
+        path, text = planted[name]
+        text = bug.plant(text)
+        if lr:
+            text = text.replace("0.1 * self.dW", f"{lr!r} * self.dW")
+        planted[name] = path, text
+    return planted
 
 
-def sources(bug, lr=None):
-    """Return {short name: (path, text)} of our files, with a bug in one of them; as `with_bug`."""
-    sources = {name: (PACKAGE / file, _text(file)) for name, file in FILES.items()}
-    name = next(name for name, file in FILES.items() if file == bug.file)
-    path, text = sources[name]
-    planted = bug.plant(text)
-    if lr:
-        planted = planted.replace("0.1 * self.dW", f"{lr!r} * self.dW")
-    return sources | {name: (path, planted)}
+@functools.cache
+def with_bugs(*bugs, lr=None):
+    """Return ours with bugs in it, as `sources`."""
+    return Implementation(sources(*bugs, lr=lr))
 
 
 def of_folder(folder, names=tuple(FILES)):
     """Return the Implementation that lies in a folder: every file of FILES that is there.
 
-    OSError for a file that cannot be read, ValueError for one that is no text.
+    OSError for a file that cannot be read, ValueError for one that is no text; they name it.
     """
-    paths = {name: Path(folder, f"{name}.py") for name in names}
-    return Implementation(
-        {
-            name: (path, path.read_text(encoding="utf-8"))
-            for name, path in paths.items()
-            if path.exists()
-        }
-    )
+    found = {}
+    for name in names:
+        path = Path(folder, f"{name}.py")
+        if path.exists():
+            try:
+                found[name] = path, path.read_text(encoding="utf-8")
+            except UnicodeDecodeError as error:
+                raise ValueError(f"{path.name} is no text in UTF-8") from error
+    return Implementation(found)

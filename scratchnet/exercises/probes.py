@@ -42,28 +42,28 @@ def normal(*shape, seed=1, dtype=np.float64):
 
 
 def linear_cases():
-    """x (B, I), W (I, O), b (O,), dy (B, O); `before` is an earlier batch, of another size."""
+    """x (B, I), W (I, O), b (O,), dy (B, O); `before` is an earlier batch, a case of its own."""
     small = Case(
         x=np.array([[1.0, 2, -1], [0.5, 0, 3]]),
         W=np.array([[1.0, -2], [0.5, 1], [3, 0.25]]),
         b=np.array([0.5, -1]),
         dy=np.array([[1.0, -2], [0.25, 4]]),
-        before=None,
     )
     cases = {SMALL: small}
     for title, count in BATCHES.items():
         W, b = normal(784, 10) / 28, normal(10)
-        cases[title] = Case(x=pixels(count), W=W, b=b, dy=normal(count, 10), before=None)
-    earlier = normal(32, 784, seed=2), normal(32, 10, seed=2)
-    cases["a second batch"] = Case(**{**vars(cases["a last batch of 6"]), "before": earlier})
-    cases["a square layer"] = Case(
-        x=normal(5, 4), W=normal(4, 4), b=normal(4), dy=normal(5, 4), before=None
-    )
-    single = {
-        k: None if v is None else v.astype(np.float32) for k, v in vars(cases["32 digits"]).items()
-    }
-    cases["float32"] = Case(**single)
+        cases[title] = Case(x=pixels(count), W=W, b=b, dy=normal(count, 10))
+    six = vars(cases["a last batch of 6"])
+    earlier = Case(**{**six, "x": normal(6, 784, seed=2), "dy": normal(6, 10, seed=2)})
+    cases["a second batch"] = Case(**six, before=earlier)
+    cases["a smaller batch after a larger"] = Case(**six, before=cases["32 digits"])
+    cases["a square layer"] = Case(x=normal(5, 4), W=normal(4, 4), b=normal(4), dy=normal(5, 4))
+    cases["float32"] = _single(cases["32 digits"])
     return cases
+
+
+def _single(case):
+    return Case(**{name: array.astype(np.float32) for name, array in vars(case).items()})
 
 
 def _linear(nn, case):
@@ -72,24 +72,31 @@ def _linear(nn, case):
     return layer
 
 
+def _in_order(case):
+    """The batches of a case: an earlier one, if there is one, and its own."""
+    return [batch for batch in (getattr(case, "before", None), case) if batch]
+
+
 def linear_forward(nn, case):
-    layer, x = _linear(nn, case), case.x.copy()
-    if case.before:
-        layer.forward(case.before[0].copy())
-    yield "y", layer.forward(x)
+    layer = _linear(nn, case)
+    for batch in _in_order(case):
+        x = batch.x.copy()
+        y = layer.forward(x)
+    yield "y", y
     yield "x afterwards", x
     yield "W afterwards", layer.W
 
 
 def linear_backward(nn, case):
     layer = _linear(nn, case)
-    for x, dy in filter(None, [case.before, (case.x, case.dy)]):
-        x, dy = x.copy(), dy.copy()
+    for batch in _in_order(case):
+        x, dy = batch.x.copy(), batch.dy.copy()
         layer.forward(x)
         dx = layer.backward(dy)
     yield "dW", layer.dW
     yield "db", layer.db
     yield "dx", dx
+    yield "x afterwards", x
     yield "dy afterwards", dy
     yield "W afterwards", layer.W
     yield "b afterwards", layer.b
@@ -111,17 +118,22 @@ def relu_cases():
     for title, count in BATCHES.items():
         x = np.where(normal(count, 64, seed=3) < 1, normal(count, 64), 0)  # with zeros among them
         cases[title] = Case(x=x, dy=normal(count, 64, seed=2))
-    cases["float32"] = Case(
-        **{k: v.astype(np.float32) for k, v in vars(cases["32 digits"]).items()}
+    cases["a second batch"] = Case(
+        **vars(cases["a last batch of 6"]),
+        before=Case(x=normal(6, 64, seed=8), dy=normal(6, 64, seed=9)),
     )
+    cases["float32"] = _single(cases["32 digits"])
     return cases
 
 
 def relu(nn, case):
     layer, x, dy = nn.layers.ReLU(), case.x.copy(), case.dy.copy()
+    if hasattr(case, "before"):
+        layer.forward(case.before.x.copy())
+        layer.backward(case.before.dy.copy())
     yield "y", layer.forward(x)
-    yield "x afterwards", x
     yield "dx", layer.backward(dy)
+    yield "x afterwards", x
     yield "dy afterwards", dy
 
 
@@ -150,16 +162,16 @@ def softmax(nn, case):
 
 
 def loss(nn, case):
-    logits = case.logits.copy()
     yield from softmax(nn, case)
-    result = nn.losses.softmax_cross_entropy(logits, case.labels)
-    yield "loss", _number(_first(result))
+    logits = case.logits.copy()
+    result = nn.losses.softmax_cross_entropy(logits, case.labels.copy())
+    yield "loss", as_array(_first(result), logits.dtype)
 
 
 def loss_gradient(nn, case):
     logits, labels = case.logits.copy(), case.labels.copy()
     result = nn.losses.softmax_cross_entropy(logits, labels)
-    yield "loss", _number(_first(result))
+    yield "loss", as_array(_first(result), logits.dtype)
     yield "dlogits", result[1]
     yield "logits afterwards", logits
     yield "labels afterwards", labels
@@ -168,14 +180,14 @@ def loss_gradient(nn, case):
 def _first(result):
     if not isinstance(result, tuple) or len(result) != 2:
         raise TypeError(
-            f"softmax_cross_entropy returns (loss, dlogits), not {type(result).__name__}"
+            f"softmax_cross_entropy() returns (loss, dlogits), not {type(result).__name__}"
         )
     return result[0]
 
 
-def _number(value):
-    """A loss may be a Python float as well as NumPy's."""
-    return np.asarray(value, np.float64) if isinstance(value, float) else value
+def as_array(value, dtype):
+    """A loss may be a Python float, and NumPy's float64, whatever the dtype of the logits."""
+    return np.asarray(value, dtype) if isinstance(value, float) else value
 
 
 # 6: the chain
@@ -183,10 +195,15 @@ def _number(value):
 
 def network_cases():
     cases = {
-        SMALL: Case(sizes=(3, 4, 2), x=np.array([[1.0, 2, -1], [0.5, 0, 3]]), dlogits=normal(2, 2))
+        SMALL: Case(
+            sizes=(3, 4, 3, 2), x=np.array([[1.0, 2, -1], [0.5, 0, 3]]), dlogits=normal(2, 2)
+        )
     }
     for title, count in BATCHES.items():
         cases[title] = Case(sizes=(784, 32, 16, 10), x=pixels(count), dlogits=normal(count, 10))
+    six = vars(cases["a last batch of 6"])
+    earlier = Case(**{**six, "x": pixels(70)[-6:], "dlogits": normal(6, 10, seed=2)})
+    cases["a second batch"] = Case(**six, before=earlier)
     return cases
 
 
@@ -194,6 +211,9 @@ def network(nn, case):
     net = nn.network.MLP(case.sizes, rng=np.random.default_rng(0), dtype=np.float64)
     parametric = [layer for layer in net.layers if hasattr(layer, "W")]
     yield "the number of layers", np.array(len(net.layers))
+    if hasattr(case, "before"):
+        net.forward(case.before.x.copy())
+        net.backward(case.before.dlogits.copy())
     outputs = {}
     for number, layer in enumerate(net.layers):
         layer.forward = _remembering(layer.forward, outputs, number)
@@ -261,16 +281,16 @@ def sgd(nn, case):
 
 
 def _steps(net, optimiser, scale=1.0):
+    for name, p in net.parameters():
+        yield f"{name[-1]} after step 0", p
     for number in (1, 2, 3):
         if number == 3:
             optimiser.lr = optimiser.lr / 2  # as --lr-decay does
         net.next_batch(number, scale)
-        given = {name: g.copy() for name, g in net.now.items()}
         optimiser.step()
         for name, p in net.parameters():
             yield f"{name[-1]} after step {number}", p
         yield f"dW after step {number}", net.now["linear1.W"]
-        del given
 
 
 def adam_cases():
@@ -300,7 +320,7 @@ def batches(nn, case):
     x = nn.batches.to_unit_interval(given)
     yield "x", x
     yield "images afterwards", given
-    right = pixels(len(images), np.float32)
+    right, labels = pixels(len(images), np.float32), labels.copy()
     for epoch in (1, 2):
         found = list(nn.batches.batches(right, labels, case.batch_size, seed=3, epoch=epoch))
         yield f"the number of batches in epoch {epoch}", np.array(len(found))
@@ -310,152 +330,5 @@ def batches(nn, case):
     rest = list(nn.batches.batches(right, labels, case.batch_size, seed=3, epoch=1, start=1))
     yield "the number of batches after the first", np.array(len(rest))
     yield "x of the first batch after it", rest[0][0] if rest else None
-
-
-# 10 and 11: convolution, pooling
-
-
-def conv_cases():
-    """x (B, C, H, W), and a convolution from C to O channels, k by k."""
-    small = np.arange(1.0, 10).reshape(1, 1, 3, 3) * np.array([1, -1, 2] * 3).reshape(3, 3)
-    cases = {SMALL: Case(x=small, shape=(1, 1, 2), stride=1, padding=0, before=None)}
-    images = digits()[0][:6, None] / 255  # (6,1,28,28)
-    cases["6 digits"] = Case(x=images, shape=(1, 4, 5), stride=1, padding=2, before=None)
-    cases["a batch of 1"] = Case(x=images[:1], shape=(1, 4, 5), stride=1, padding=2, before=None)
-    odd = {"shape": (2, 3, 3), "before": None}
-    cases["7 by 5 pixels"] = Case(x=normal(3, 2, 7, 5), stride=1, padding=1, **odd)
-    cases["stride 2"] = Case(x=normal(3, 2, 7, 5), stride=2, padding=1, **odd)
-    cases["a second batch"] = Case(**{**vars(cases["7 by 5 pixels"]), "before": normal(4, 2, 7, 5)})
-    cases["float32"] = Case(
-        x=images.astype(np.float32), shape=(1, 4, 5), stride=1, padding=2, before=None
-    )
-    return cases
-
-
-def conv(nn, case):
-    options = {"stride": case.stride, "padding": case.padding, "dtype": case.x.dtype}
-    layer = nn.conv.Conv2d(*case.shape, rng=np.random.default_rng(0), **options)
-    if case.before is not None:
-        layer.backward(np.ones_like(layer.forward(case.before.copy())))
-    x = case.x.copy()
-    y = layer.forward(x)
-    yield "y", y
-    yield "x afterwards", x
-    dy = normal(*y.shape, dtype=case.x.dtype)
-    dx = layer.backward(dy)
-    yield "dW", layer.dW
-    yield "db", layer.db
-    yield "dx", dx
-    yield "W afterwards", layer.W
-
-
-def conv_gradients(nn):
-    """A layer and its input (B, C, H, W), for finite differences."""
-    options = {"stride": 2, "padding": 1, "dtype": np.float64}
-    return nn.conv.Conv2d(2, 3, 3, rng=np.random.default_rng(0), **options), normal(2, 2, 5, 6)
-
-
-def pool_cases():
-    small = np.array([[1.0, 2, 0, 0], [2, 1, 0, 0], [5, 3, -1, -2], [4, 6, -3, -1]]).reshape(
-        1, 1, 4, 4
-    )
-    images = digits()[0][:6, None] / 255  # (6,1,28,28): windows full of zeros, all equal
-    return {
-        SMALL: Case(x=small, size=2, stride=None),
-        "6 digits": Case(x=images, size=2, stride=None),
-        "a batch of 1": Case(x=images[:1], size=2, stride=None),
-        "5 by 7 pixels, not a multiple of 2": Case(x=normal(3, 2, 5, 7), size=2, stride=None),
-        "windows that overlap": Case(x=normal(3, 2, 7, 7), size=3, stride=2),
-        "float32": Case(x=images.astype(np.float32), size=2, stride=None),
-    }
-
-
-def pool(nn, case):
-    layer, x = nn.conv.MaxPool2d(case.size, case.stride), case.x.copy()
-    y = layer.forward(x)
-    yield "y", y
-    yield "dx", layer.backward(normal(*y.shape, dtype=x.dtype))
-    yield "x afterwards", x
-    flatten = nn.conv.Flatten()
-    flat = flatten.forward(x)
-    yield "flat", flat
-    yield "dflat", flatten.backward(normal(*x.shape, dtype=x.dtype).reshape(len(x), -1))
-
-
-def cnn_cases():
-    return {"6 digits": Case(count=6), "a batch of 1": Case(count=1)}
-
-
-def cnn(nn, case):
-    small = {"channels": (2, 3), "rng": np.random.default_rng(0), "dtype": np.float64}
-    net = nn.cnn.CNN((8, 10), **small)
-    logits = net.forward(pixels(case.count))
-    yield "logits", logits
-    net.backward(normal(*logits.shape))
-    for number, layer in reversed(list(enumerate(net.parametric_layers, start=1))):
-        yield f"dW{number}", layer.dW
-        yield f"db{number}", layer.db
-
-
-# 14 and 15: what a GAN needs, and its two steps
-
-
-def binary_cases():
-    """Activations of x (B, N); logits (B, 1) and their targets."""
-    targets = np.array([[1.0], [0], [1], [0], [1], [1]])
-    return {
-        SMALL: Case(
-            x=np.array([[1.0, -2, 0], [-0.5, 3, 0.25]]), logits=normal(6, 1), targets=targets
-        ),
-        "32 digits": Case(
-            x=normal(32, 64), logits=normal(32, 1) * 3, targets=(normal(32, 1, seed=2) > 0) + 0.0
-        ),
-        "a batch of 1": Case(x=normal(1, 64), logits=normal(1, 1), targets=targets[:1]),
-        "logits in the thousands": Case(
-            x=normal(6, 4), logits=1000 * normal(6, 1, seed=3), targets=targets
-        ),
-        "float32": Case(
-            x=normal(32, 64, dtype=np.float32),
-            logits=normal(32, 1, dtype=np.float32),
-            targets=(normal(32, 1, seed=2) > 0).astype(np.float32),
-        ),
-    }
-
-
-def binary(nn, case):
-    for title, layer in (("leaky", nn.activations.LeakyReLU(0.2)), ("tanh", nn.activations.Tanh())):
-        yield f"y of {title}", layer.forward(case.x.copy())
-        yield f"dx of {title}", layer.backward(normal(*case.x.shape, seed=7, dtype=case.x.dtype))
-    loss, dlogits = nn.losses.binary_cross_entropy(case.logits.copy(), case.targets.copy())
-    yield "loss", _number(loss)
-    yield "dlogits", dlogits
-
-
-def gan_cases():
-    return {"32 digits": Case(count=32), "a last batch of 6": Case(count=6)}
-
-
-def gan(nn, case):
-    layer_args = {"rng": np.random.default_rng(0), "dtype": np.float64}
-    networks = nn.gan.Generator(8, (16,), **layer_args), nn.gan.Discriminator((16,), **layer_args)
-    both = nn.gan.GAN(*networks, 2e-3, 1e-3)
-    real = 2 * pixels(case.count) - 1  # (B,784)
-    for step in (1, 2):
-        noise = normal(2, case.count, 8, seed=step)  # (2,B,Z)
-        if step == 1:
-            x, targets = nn.gan.discriminator_batch(real, networks[0].forward(noise[0]))
-            yield "the discriminator's images", x
-            yield "the discriminator's targets", targets
-        loss = both.discriminator_step(real, noise[0])
-        yield f"the discriminator's loss in step {step}", _number(loss)
-        yield from _parameters(f"discriminator's step {step}", *networks)
-        loss = both.generator_step(noise[1])
-        yield f"the generator's loss in step {step}", _number(loss)
-        yield from _parameters(f"generator's step {step}", *networks)
-
-
-def _parameters(when, generator, discriminator):
-    for title, network in (("discriminator", discriminator), ("generator", generator)):
-        for name, array in network.parameters():
-            number = name.split(".")[0][-1]
-            yield f"{title} {name[-1]}{number} after the {when}", array
+    yield "x afterwards", right
+    yield "labels afterwards", labels

@@ -184,7 +184,7 @@ def run_tests(folder, files, world, archive, cache):
         jit.cache_folder = lambda: Path(cache)
         nn = GUISES[world]()
     else:
-        nn = implementation.with_bug(world)
+        nn = implementation.with_bugs(world)
     sys.modules.update({name: getattr(nn, name) for name in implementation.FILES})
     failures = _Failures()
     options = ["-q", "-x", "-c", os.devnull, "--rootdir", folder, "-p", "no:cacheprovider"]

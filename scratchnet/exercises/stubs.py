@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 
 from scratchnet.exercises.chapters import CHAPTERS
-from scratchnet.exercises.implementation import FILES, PACKAGE
+from scratchnet.exercises.implementation import FILES, PACKAGE, functions
 
 NAMES = (*FILES, "kernel")  # of the files of a folder, without ".py"
 
@@ -29,8 +29,8 @@ def matmul(A, B):
 '''
 
 
-def stub(name):
-    """Return the text of a file of FILES without what the chapters ask to be written."""
+def stub(name, to_write=CHAPTERS):
+    """Return the text of a file of FILES without what these chapters ask for, as the first."""
     source = (PACKAGE / FILES[name]).read_text(encoding="utf-8")
     lines = source.splitlines()
     chapters = {}
@@ -38,14 +38,15 @@ def stub(name):
         for file, function in chapter.written:
             if file == name:
                 chapters.setdefault(function, []).append(chapter)
-    functions = _functions(ast.parse(source))
-    for function in sorted(chapters, key=lambda f: -functions[f].lineno):  # from the last one up
-        node = functions[function]
+    chapters = {function: its for function, its in chapters.items() if its[0] in to_write}
+    written = functions(ast.parse(source))
+    for function in sorted(chapters, key=lambda f: -written[f].lineno):  # from the last one up
+        node = written[function]
         documented = ast.get_docstring(node) is not None
         first = node.body[0].end_lineno if documented else node.body[0].lineno - 1
         indent = " " * (node.col_offset + 4)
-        to_write = [f"{indent}# chapter {c.number}: {c.title}" for c in chapters[function]]
-        lines[first : node.end_lineno] = [*to_write, f"{indent}raise NotImplementedError"]
+        marks = [f"{indent}# chapter {c.number}: {c.title}" for c in chapters[function]]
+        lines[first : node.end_lineno] = [*marks, f"{indent}raise NotImplementedError"]
     return flat_imports("\n".join(lines) + "\n")
 
 
@@ -56,25 +57,12 @@ def flat_imports(text):
     )
 
 
-def _functions(tree):
-    """Return {"Linear.forward": node, "softmax": node, ...}."""
-    found = {}
-    for node in tree.body:
-        if isinstance(node, ast.FunctionDef):
-            found[node.name] = node
-        elif isinstance(node, ast.ClassDef):
-            found |= {
-                f"{node.name}.{f.name}": f for f in node.body if isinstance(f, ast.FunctionDef)
-            }
-    return found
-
-
 def solution(chapter):
     """Return our text of what a chapter asks for."""
     texts = []
     for file, function in chapter.written:
         source = (PACKAGE / FILES[file]).read_text(encoding="utf-8")
-        node = _functions(ast.parse(source))[function]
+        node = functions(ast.parse(source))[function]
         where = f"scratchnet/{FILES[file]}, line {node.lineno}"
         body = "\n".join(source.splitlines()[node.lineno - 1 : node.end_lineno])
         texts.append(f"# {where}\n{body}\n")
@@ -118,9 +106,9 @@ def readme(name):
     for chapter in CHAPTERS:
         parts.append(f"## {chapter.number}. {chapter.title}\n")
         parts.append(f"*{chapter.question}*\n")
-        for file, functions in [(chapter.file, chapter.functions), *chapter.more]:
-            if functions:
-                parts.append(f"- `{file}.py`: " + ", ".join(f"`{f}`" for f in functions))
+        for file, names in [(chapter.file, chapter.functions), *chapter.more]:
+            if names:
+                parts.append(f"- `{file}.py`: " + ", ".join(f"`{f}`" for f in names))
         if chapter.section:
             parts.append(f"- derived in `scratchnet/nn/README.md#{chapter.section}`")
         parts.append("")

@@ -57,7 +57,7 @@ def test_without_comments_every_mistake_is_still_the_same_program():
 @pytest.mark.parametrize("bug", hunt.HUNTED, ids=lambda bug: bug.name)
 def test_every_mistake_makes_a_tensor_of_its_own_models_steps_wrong(bug):
     cases = walk.CASES[bug.model]
-    traces = diagnosis.trace(implementation.with_bug(bug), walk.walk, cases())
+    traces = diagnosis.trace(implementation.with_bugs(bug), walk.walk, cases())
     assert diagnosis.wrong(traces, diagnosis.right(walk.walk, cases))
 
 
