@@ -25,12 +25,8 @@ def alike(a, b, rounding=None):
     if a.dtype.kind not in "fc" or b.dtype.kind not in "fc":
         return np.array_equal(a, b)
     finite = np.isfinite(b)
-    if (
-        not np.array_equal(a[~finite], b[~finite], equal_nan=True)
-        or not np.isfinite(a[finite]).all()
-    ):
-        return False
-    return excess(a, b, rounding) <= 1
+    same_infinities = np.array_equal(a[~finite], b[~finite], equal_nan=True)
+    return same_infinities and np.isfinite(a[finite]).all() and excess(a, b, rounding) <= 1
 
 
 def excess(a, b, rounding=None):
@@ -97,9 +93,9 @@ def relations(theirs, right, known):
         theirs, right: two arrays of numbers; right ones of other kinds than floats have none.
         known: a `Known`.
     """
-    if theirs.dtype.kind not in "fiu" or right.dtype.kind != "f" or not right.size:
+    if theirs.dtype.kind not in "fiu" or right.dtype.kind != "f":
         return
-    if not np.isfinite(right).all() or not right.any():
+    if not right.any() or not np.isfinite(right).all():
         return
     if not np.isfinite(theirs).all():
         yield "not finite", Found("not finite", FEW)
@@ -172,8 +168,7 @@ class _Pair:
         big = size > 64 * self.rounding * size.max(initial=0)
         if tested is not None:
             big = big & tested
-        values = predicted[big][:1000] / (size.max(initial=0) or 1)
-        return len(np.unique(np.round(values / (8 * self.rounding))))
+        return _distinct(predicted[big], 8 * self.rounding * (size.max(initial=0) or 1))
 
     def moved(self, predicted):
         """Count those among the numbers of a prediction that differ from the right ones."""
@@ -204,8 +199,7 @@ class _Pair:
         if start is None or start.shape != self.right.shape:
             return {}
         start = start.astype(np.float64)
-        step, right = self.theirs - start, self.right - start
-        noise = self.rounding * self.top
+        step, right, noise = self.theirs - start, self.right - start, self.rounding * self.top
         if np.abs(right).max() < 1e3 * noise:
             return {}
         if np.abs(step).max() <= noise:
@@ -214,11 +208,10 @@ class _Pair:
         c = float(step.ravel() @ flat / (flat @ flat))
         if not c or (np.abs(step - c * right) > noise * max(1, abs(c))).any():
             return {}
-        big = np.abs(right) > 64 * noise
-        evidence = len(np.unique(np.round(right[big][:1000] / (8 * noise))))
         if abs(c - 1) <= noise / np.abs(right).max():
             return {}
-        return self._times(c, "a step of {}", evidence)
+        big = np.abs(right) > 64 * noise
+        return self._times(c, "a step of {}", _distinct(right[big], 8 * noise))
 
     def _times(self, c, form, evidence=None):
         """Under what names a factor is known, and as any factor."""
@@ -235,8 +228,8 @@ class _Pair:
                         sure = FEW if self.rounding < SHARP and all_count else evidence
                         text = form.format(_factor(sign * factor))
                         found[f"{form} {sign} {label}"] = Found(text, max(evidence, sure))
-        rounded = found and next(iter(found.values())).text
-        found[form] = Found(rounded or form.format(_factor(c)), evidence - 1)
+        text = next(iter(found.values())).text if found else form.format(_factor(c))
+        found[form] = Found(text, evidence - 1)
         return found
 
     def multiple_in_each(self):
@@ -387,7 +380,7 @@ class _Pair:
         if (np.abs(off - c * source) > noise).any():
             return
         big = np.abs(c * source) > 64 * noise
-        evidence = len(np.unique(np.round(c * source[big][:1000] / (8 * noise)))) - 1
+        evidence = _distinct(c * source[big], 8 * noise) - 1
         times = "" if np.isclose(abs(c), 1) else f"{_factor(abs(c)).removesuffix(' x')} times "
         yield Found(f"the right one {'plus' if c > 0 else 'minus'} {times}{name}", evidence)
 
@@ -412,6 +405,11 @@ class _Pair:
             if theirs[common].size and self.alike(theirs[common], right[common]):
                 word = "cut off" if theirs.size < right.size else "continued"
                 yield Found(f"{word} at the end", self.evidence(right[common]))
+
+
+def _distinct(values, unit):
+    """Count the different numbers, in units, among the first thousand."""
+    return len(np.unique(np.round(values[:1000] / unit)))
 
 
 def _factor(c):
