@@ -91,7 +91,7 @@ def test_the_figure_of_digits_shows_the_first_of_each_class(
     runs, digits_folder, tmp_path, monkeypatch
 ):
     seen = {}
-    monkeypatch.setattr(plots, "corrupted_digits", lambda shown: seen.update(shown) or Figure())
+    monkeypatch.setattr(plots, "corrupted_digits", lambda shown, _: seen.update(shown) or Figure())
     monkeypatch.setattr(robustness, "measure", lambda networks, test, seed: {("clean", 0): [1.0]})
     monkeypatch.setattr(plots, "robustness", lambda scores, names: Figure())
     options = ("--data-dir", digits_folder, "--model", runs[0], "--out", tmp_path, "--seed", 3)
@@ -121,7 +121,7 @@ def test_the_same_seed_leaves_the_same_files_and_another_seed_other_ones(
 class TestAMistake:
     def test_in_the_model_is_4(self, runs, digits_folder, tmp_path):
         shown = measure(digits_folder, tmp_path / "out", tmp_path)
-        assert_one_line(shown, 4, f"{tmp_path}/model.safetensors does not exist")
+        assert_one_line(shown, 4, f"{tmp_path} holds no model.safetensors")
         (tmp_path / "damaged").write_bytes((runs[0] / "model.safetensors").read_bytes()[:-1])
         shown = measure(digits_folder, tmp_path / "out", runs[0], tmp_path / "damaged")
         assert_one_line(shown, 4, "damaged")
