@@ -8,15 +8,14 @@ import pytest
 
 from benchmarks import diagnosis as matrix
 from benchmarks.harness import RESULTS
-from scratchnet.checking.bugs import BUGS
 from scratchnet.exercises import diagnosis, implementation, stubs
 from scratchnet.exercises.chapters import by_number
 from scratchnet.exercises.check import check_chapter, judge
 from scratchnet.exercises.implementation import FILES
 from scratchnet.exercises.relation import Known, relation, words
 
-BY_NAME = {bug.name: bug for bug in BUGS}
-LEARNERS = [bug for bug in BUGS if bug.file in FILES.values()]
+BY_NAME = {bug.name: bug for bug in matrix.MISTAKES}
+LEARNERS = [bug for bug in matrix.MISTAKES if bug.file in FILES.values()]
 STORED = {row["bug"]: row for row in json.loads((RESULTS / "diagnosis.json").read_text())["rows"]}
 
 
