@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scratchnet import Sigmoid, softmax_cross_entropy
+from scratchnet import Sigmoid, binary_cross_entropy, softmax_cross_entropy
 from scratchnet.checking import error_bounds
 
 
@@ -142,6 +142,68 @@ def test_the_bounds_of_a_sigmoid_and_its_slope_are_a_few_roundings_wide():
     assert (error_bounds.sigmoid_bound((x, x)) < 20 * np.finfo(np.float32).eps * y).all()
     assert (apart < 0.01 * (y * (1 - y) + 0.02)).all()  # the slope, times how far they are apart
     assert (error_bounds.slope_bound((x, x), (y, y), True) < 20 * 2.0**-23 * np.abs(x)).all()
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    n_images=st.integers(1, 30),
+    seed=st.integers(0, 2**32),
+    scale=st.sampled_from([0.0, 1e-3, 1.0, 10.0, 80.0]),
+)
+def test_float32_binary_losses_and_their_gradients_stay_inside_their_bounds(n_images, seed, scale):
+    rng = np.random.default_rng(seed)
+    logits = (rng.standard_normal((n_images, 1)) * scale).astype(np.float32)  # (B,1)
+    targets = rng.integers(2, size=(n_images, 1)).astype(np.float32)  # (B,1)
+
+    loss, dlogits = binary_cross_entropy(logits, targets)
+    true_loss, true_dlogits = binary_cross_entropy(*(a.astype(float) for a in (logits, targets)))
+
+    assert abs(loss - true_loss) <= error_bounds.binary_loss_bound((logits, logits), targets)
+    bound = error_bounds.binary_dlogits_bound((logits, logits), (dlogits, true_dlogits))
+    assert (np.abs(dlogits - true_dlogits) <= bound).all()
+
+
+def test_logits_a_little_apart_move_a_binary_gradient_by_their_distance_and_no_more():
+    x = np.linspace(-3, 3, 50)  # (B,)
+    dx = 1 / (1 + np.exp(-x)) / 50  # (B,)
+
+    bound = error_bounds.binary_dlogits_bound((x, x + 1e-6), (dx, dx))
+
+    assert (bound > 0.99e-6 * dx).all()
+    assert (bound < 1.01e-6 * dx).all()
+
+
+def test_the_slope_of_a_tanh_and_of_a_sigmoid_is_bounded_by_the_sum_of_both_sides_terms():
+    dy, y, u = np.array([2.0]), np.array([0.5]), np.finfo(np.float64).eps / 2
+
+    tanh = error_bounds.slope_bound((dy, dy), (y, y), False)  # 2 (1 - 0.25)
+    sigmoid = error_bounds.slope_bound((dy, dy), (y, y), True)  # 2 (0.5 - 0.25)
+
+    np.testing.assert_allclose(tanh, 2 * 4 * u * 2 * (1 + 0.25), rtol=1e-9)
+    np.testing.assert_allclose(sigmoid, 2 * 4 * u * 2 * (0.5 + 0.25), rtol=1e-9)
+
+
+def test_the_gradient_of_a_logit_of_0_may_be_off_by_what_moves_its_probability():
+    eps, zero = np.finfo(np.float64).eps, np.zeros(1)
+
+    bound = error_bounds.binary_dlogits_bound((zero, zero), (zero, zero))
+
+    # p is 1/2; an exponential (of ULPS eps), a sum and a division move it, on both sides
+    np.testing.assert_allclose(bound, 0.5 * 2 * eps * (2 * error_bounds.ULPS + 1), rtol=1e-9)
+
+
+def test_the_bounds_of_a_step_of_sgd_are_a_few_roundings_wide():
+    g, p, v = np.random.default_rng(0).standard_normal((3, 30))  # (30,)
+    step = np.abs(g) + 0.01 * np.abs(p) + 0.9 * np.abs(v)  # (30,)
+    eps = np.finfo(np.float64).eps
+
+    velocity = error_bounds.velocity_bound((g, g), p, v, 0.9, 0.01)
+    parameter = error_bounds.parameter_bound((g, g), p, v, 0.9, 0.01, 1e-3)
+    moved = error_bounds.parameter_bound((g, g + 1e-6), p, v, 0.9, 0.01, 1e-3)
+
+    assert (velocity < 6 * eps * step).all()
+    assert (parameter < 4 * eps * (np.abs(p) + 1e-2 * step)).all()
+    np.testing.assert_allclose(moved, 1e-9, rtol=1e-5)
 
 
 def test_the_bounds_of_usual_steps_of_a_gan_are_far_below_one_percent():

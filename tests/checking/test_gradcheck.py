@@ -235,3 +235,14 @@ def test_as_many_places_are_probed_as_asked_for_and_a_hundred_by_default():
     for asked, probes in (({}, 100), ({"probes": 7}, 7)):
         check = gradcheck.check_layer(layer, x, rng=rng(), **asked)["W"]
         assert check.probes == check.kept == probes
+    check = gradcheck.check_gradient(lambda: (0.0, ()), np.ones(101), np.zeros(101), rng=rng())
+    assert check.probes == 100
+
+
+@pytest.mark.parametrize(("off", "ok"), [(0.8e-6, True), (1.2e-6, False)])
+def test_a_gradient_may_be_off_by_a_millionth_and_no_more(off, ok):
+    x = rng().standard_normal((5, 5))  # (5,5)
+
+    check = gradcheck.check_gradient(lambda: (9 * x.sum(), ()), x, 9 + 9 * off * x**0, rng=rng())
+
+    assert check.ok is ok

@@ -182,6 +182,14 @@ class TestARun:
         metrics = json.loads((tmp_path / "metrics.json").read_text())
         assert metrics.keys() == {"dataset", "train_seconds"}
 
+    def test_names_the_files_it_leaves_and_none_when_it_is_dry(
+        self, finished, digits_folder, capsys
+    ):
+        files = "config.json, digits, figures, history.csv, metrics.json, model.safetensors"
+        assert finished[1].stdout.endswith(f"\nfiles   {files} in {finished[0]}\n")
+        scratchnet.gan.main(["--data-dir", str(digits_folder), "--dry-run", *map(str, OPTIONS)])
+        assert "\nfiles " not in capsys.readouterr().out
+
     def test_that_is_dry_takes_one_batch_and_leaves_nothing(self, digits_folder, tmp_path):
         shown = train(digits_folder, tmp_path / "out", *OPTIONS, "--dry-run")
         assert "Step [1/1]" in shown.stdout
@@ -233,6 +241,15 @@ class TestAnInterruptedRun:
         )
         assert shown.returncode == 0, shown.stderr
         assert [path.name for path in (tmp_path / "digits").iterdir()] == ["epoch-003.png"]
+
+    def test_in_its_first_epoch_has_no_picture_of_what_was_before_it(
+        self, finished, digits_folder, tmp_path
+    ):
+        tensors, state = checkpoint.load(finished[0] / MODEL)
+        checkpoint.save(tmp_path / MODEL, tensors, state | {"epoch": 1})
+        words = ("--resume", tmp_path / MODEL, "--data-dir", digits_folder, "--epochs", 1)
+        scratchnet.gan.main(list(map(str, words)))
+        assert [path.name for path in (tmp_path / "digits").iterdir()] == ["epoch-001.png"]
 
 
 class TestIsRefused:

@@ -78,6 +78,25 @@ class TestARun:
         assert re.search(r"^test    accuracy \d\d\.\d\d%, loss \d\.\d{4}", shown.stdout, re.M)
         assert shown.stderr == ""
 
+    def test_prints_what_its_files_hold(self, finished):
+        out, shown = finished
+        lines = shown.stdout.splitlines()
+        for row in csv.DictReader((out / "history.csv").read_text().splitlines()):
+            line = next(line for line in lines if line.startswith(f"Epoch [{row['epoch']}/3]: "))
+            losses = (float(row[name]) for name in ("train_loss", "val_loss"))
+            said = "training loss {:.4f}, validation loss {:.4f}".format(*losses)
+            assert f": {said}, accuracy {float(row['val_accuracy']):.2%}, " in line
+            speed = int(row["images_per_second"])
+            assert line.endswith(f" s, {speed:,} images/s")
+            assert speed == pytest.approx(525 / float(row["seconds"]), rel=0.05)
+        counts = json.loads((out / "metrics.json").read_text())["confusion_matrix"]
+        head = lines.index("        rows: true digit; columns: predicted") + 1
+        assert lines[head].split() == list("0123456789")
+        for digit, row in enumerate(counts):
+            assert lines[head + 1 + digit].split() == [str(digit), *map(str, row)]
+        files = "config.json, figures, history.csv, metrics.json, model.safetensors"
+        assert lines[-1] == f"files   {files} in {out}"
+
     def test_leaves_its_configuration(self, finished, digits_folder):
         config = json.loads((finished[0] / "config.json").read_text())
         assert config["options"]["batch_size"] == 9

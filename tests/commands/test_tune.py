@@ -377,6 +377,39 @@ def test_a_killed_process_costs_no_trial_and_doubles_none(digits_folder, tmp_pat
     assert len({trial.user_attrs["process"] for trial in done}) >= 2
 
 
+def test_all_jobs_but_this_one_are_children_that_search_alike(monkeypatch):
+    made = []
+
+    def process(**given):
+        made.append(given)
+        return SimpleNamespace(start=lambda: None, join=lambda: None, exitcode=len(made) - 1)
+
+    context = SimpleNamespace(Process=process)
+    monkeypatch.setattr(tune.multiprocessing, "get_context", lambda kind: context)
+    monkeypatch.setattr(tune, "work", lambda *given: given)
+    config, rest = TuneConfig(jobs=4), ("data set", "training", "validation")
+    assert tune.search_in_processes(config, *rest) == ((config, *rest), 2)  # two have died
+    assert made == [{"target": tune.child, "args": (config,), "daemon": True}] * 3
+
+
+def test_what_is_wrong_with_a_database_is_told_by_its_cause():
+    outer, inner = optuna.exceptions.StorageInternalError("outer"), ValueError("inner\nmore")
+    for cause, words in ((inner, "inner"), (None, "outer")):
+        outer.__cause__ = cause
+        told = rf"--storage sqlite://\.\.\. cannot be used: {words}$"
+        with pytest.raises(OSError, match=told), study.reachable("sqlite:///secret"):
+            raise outer
+
+
+def test_a_process_that_was_lost_is_told(digits_folder, tmp_path, monkeypatch, capsys):
+    best = optuna.trial.create_trial(value=0.9)
+    monkeypatch.setattr(search, "compile_engine", lambda train: None)
+    monkeypatch.setattr(tune, "search_in_processes", lambda *_: (None, 1))
+    monkeypatch.setattr(tune, "write_results", lambda *_: best)
+    tune.main(["--data-dir", str(digits_folder), "--out", str(tmp_path), "--jobs", "3"])
+    assert "\nlost    1 of 3 processes; the others did their trials\n" in capsys.readouterr().out
+
+
 class TestAMistake:
     @pytest.mark.parametrize(
         ("options", "code", "words"),

@@ -42,6 +42,14 @@ class TestDecodingIdx:
         content = bytes([0, 0, 0x0D, 1, 0, 0, 0, 1, 0x3F, 0xC0, 0, 0])
         assert idx.decode_idx(content).tolist() == [1.5]
 
+    def test_knows_the_types_by_the_bytes_of_the_format(self):
+        types = {8: "uint8", 9: "int8", 11: "int16", 12: "int32", 13: "float32", 14: "float64"}
+        for code, dtype in types.items():
+            content = bytes([0, 0, code, 1, 0, 0, 0, 3, *bytes(3 * np.dtype(dtype).itemsize)])
+            decoded = idx.decode_idx(content)
+            assert (decoded.dtype, decoded.shape) == (dtype, (3,))
+            assert idx.encode_idx(decoded) == content
+
     @given(idx_arrays, st.data())
     def test_refuses_a_file_that_is_cut_off_anywhere(self, array, draw):
         content = idx.encode_idx(array)

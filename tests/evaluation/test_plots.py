@@ -215,6 +215,16 @@ def test_the_occluded_square_is_outlined_where_it_covers_the_digit():
     drawn(figure)
 
 
+def test_a_digit_is_drawn_as_dark_as_it_is_whatever_stands_beside_it(sample):
+    faint = sample.test.images[:2] // 4 + 10
+    for figure in (
+        plots.samples(faint, np.array([3, 7])),
+        plots.mistakes(faint, np.array([3, 7]), np.eye(10)[:2]),
+        plots.corrupted_digits(dict.fromkeys([("clean", 0), ("dim", 1), ("blur", 1)], faint)),
+    ):
+        assert {ax.images[0].get_clim() for ax in figure.axes if ax.images} == {(0, 255)}
+
+
 def test_robustness_draws_a_line_a_network_from_the_clean_accuracy_on():
     scores = {("clean", 0): [0.9, 0.8]} | {
         (name, s): [0.5 / (i + 1), 0.4]

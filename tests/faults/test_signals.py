@@ -135,6 +135,18 @@ entry.run(lambda: train.main(sys.argv[2:]))
 
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("module", ["scratchnet.train", "torch_ref.train", "somebody.else"])
+def test_a_signal_while_a_command_is_imported_ends_it_in_one_line(module, signum):
+    program = f"import signal, scratchnet.signals; signal.raise_signal({int(signum)})"
+    words = [sys.executable, "-c", program, "-m", module]  # as `python -m` has them
+    shown = subprocess.run(words, capture_output=True, text=True, cwd=ROOT)
+    if module == "somebody.else":  # a library leaves the signals of its users alone
+        assert shown.returncode == -signum
+    else:
+        assert_one_line(shown, 128 + signum, "stopped")
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
 def test_a_second_signal_in_the_middle_of_a_batch_ends_at_once(digits_folder, tmp_path, signum):
     with start(SLOW_STEP, *train(digits_folder, tmp_path)) as process:
         wait_for(process, "in the middle of a batch")

@@ -75,6 +75,17 @@ def test_options_that_a_gan_has_no_use_for_are_usage_errors(option):
         lockstep.main(["--model", "gan", *option.split()])
 
 
+def test_a_walk_says_what_it_compares_and_then_only_the_first_step_and_the_worst(
+    digits_folder, capsys
+):
+    lockstep.main(["--steps", "3", "--hidden", "4", "--data-dir", str(digits_folder)])
+
+    shown = capsys.readouterr()
+    assert shown.out.startswith("784-4-10 in float64, batches of 32, SGD with lr 0.1\n")
+    assert shown.out.count("\nstep ") == 1
+    assert shown.err == ""  # no bar without a terminal
+
+
 def one_percent_off(a, b):
     return a @ b * a.dtype.type(1.01)
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import scratchnet
-from scratchnet.checking.bugs import BUGS
+from scratchnet.checking.bugs import BUGS, Bug
 from scratchnet.checking.planting import import_planted
 from scratchnet.cli import entry
 from torch_ref import data
@@ -74,6 +74,13 @@ def test_planting_leaves_no_module_of_the_copy_behind(monkeypatch):
 
     assert import_planted(MLP_BUG).nn.gan
     assert "scratchnet.nn.gan" not in sys.modules
+
+
+def test_a_bug_that_makes_no_matrix_product_of_its_shapes_is_detected_by_that(digits, pictures):
+    edit = ("self.matmul(dy, self.W.T)", "self.matmul(dy, self.W)")
+    planted = import_planted(Bug("not transposed", "mlp", "nn/layers.py", (edit,)))
+
+    assert detection.detect(planted, digits, pictures) == ("a shape", np.inf)
 
 
 def test_another_data_set_than_mnist_and_its_sample_is_refused(capsys):

@@ -166,6 +166,13 @@ class TestWriting:
         assert list(path.parent.iterdir()) == [path]
 
 
+def test_a_file_in_no_folder_is_named_in_the_error(tmp_path):
+    path = tmp_path / "missing" / "model.safetensors"
+    with pytest.raises(FileNotFoundError) as failed:
+        write_atomically(path, b"content")
+    assert failed.value.filename == str(path)
+
+
 def test_the_state_is_readable_in_the_file(path):
     with safetensors.safe_open(path, framework="numpy") as file:
         text = file.metadata()[checkpoint.METADATA_KEY]
