@@ -8,7 +8,18 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from benchmarks import accuracy, cnn, gan, gemm, overhead, pictures, race, report, weights
+from benchmarks import (
+    accuracy,
+    cnn,
+    diagnosis,
+    gan,
+    gemm,
+    overhead,
+    pictures,
+    race,
+    report,
+    weights,
+)
 from benchmarks.harness import RESULTS, save
 
 # name -> function of (quick) that returns what <name>.json keeps
@@ -19,6 +30,7 @@ MEASUREMENTS = {
     "cnn": cnn.main,
     "gan": gan.main,
     "accuracy": accuracy.main,
+    "diagnosis": diagnosis.main,
 }
 # the same of (quick, folder), which leaves pictures in the folder, too
 PICTURES = {"weights": weights.main, "pictures": pictures.main}

@@ -18,16 +18,7 @@ from numba import njit
 
 from benchmarks.harness import environment, five_numbers, spread, take_turns
 from scratchnet.kernels import LADDER, get
-from scratchnet.kernels.register_tile import (
-    ROWS,
-    VECTOR_BYTES,
-    VECTORS,
-    addresses,
-    at,
-    multiply_add,
-    store,
-    zeros,
-)
+from scratchnet.kernels.peak import peak
 from scratchnet.kernels.threads import set_threads
 
 SQUARES = [64, 128, 256, 512, 1024, 2048]
@@ -82,14 +73,6 @@ def check(name, C, A, B):
     assert (abs(C - A @ B) <= bound).all(), f"{name} is wrong on {A.shape} @ {B.shape}"
 
 
-def peak(dtype):
-    """A function that does nothing but multiply-adds between registers, and how many operations."""
-    C, A, B = (np.ones((ROWS, VECTOR_BYTES // 4 * VECTORS), dtype) for _ in range(3))
-    steps = 10_000
-    lanes = VECTOR_BYTES // C.itemsize
-    return lambda: _multiply_add_only(C, A, B, steps), 2 * steps * ROWS * VECTORS * lanes
-
-
 def bandwidths(dtype, seconds):
     """{memory, cache: five numbers, in bytes per second}, read by one core."""
     far = np.ones(64 * 2**20, dtype)  # several times larger than any cache
@@ -99,16 +82,6 @@ def bandwidths(dtype, seconds):
         "memory": five_numbers([far.nbytes / t for t in samples["memory"]]),
         "cache": five_numbers([near.nbytes / t for t in samples["cache"]]),
     }
-
-
-@njit
-def _multiply_add_only(C, A, B, steps):
-    # The operands never change, so LLVM loads them once: what is left is the arithmetic.
-    tile = zeros(C, ROWS, VECTORS, 0)
-    left, right = addresses(tile, at(A, 0, 0), 0, ROWS), at(B, 0, 0)
-    for _ in range(steps):
-        tile = multiply_add(tile, left, 0, right[0], C.shape[1])
-    store(tile, addresses(tile, at(C, 0, 0), 0, ROWS), C.shape[1])
 
 
 @njit(fastmath=True)

@@ -53,6 +53,7 @@ class Table(NamedTuple):
 TOP, HERE, REFERENCE = "README.md", "benchmarks/README.md", "torch_ref/README.md"
 KERNELS, BUGS = "scratchnet/kernels/README.md", "torch_ref/mutation/README.md"
 MUTATION = "torch_ref/mutation/results.json"
+EXERCISES = "scratchnet/exercises/README.md"
 TABLES = [
     Table("train", TOP, "pictures", "benchmarks.transcripts:train"),
     Table("lockstep", TOP, "pictures", "benchmarks.transcripts:lockstep_end"),
@@ -82,6 +83,8 @@ TABLES = [
     Table("ladder", KERNELS, "gemm", "benchmarks.ladder_table:ladder_table"),
     Table("roofline", KERNELS, "gemm", "benchmarks.ladder_table:roofline"),
     Table("mutation", BUGS, MUTATION, "benchmarks.mutation_report:tables"),
+    Table("diagnosis-summary", EXERCISES, "diagnosis", "benchmarks.diagnosis:summary"),
+    Table("diagnosis", EXERCISES, "diagnosis", "benchmarks.diagnosis:table"),
 ]
 FIGURES = {"gemm": gemm_report.figures, "race": race_report.figures}  # results -> {name: Figure}
 

@@ -6,6 +6,7 @@ training    the training loop, and what a run leaves behind
 evaluation  accuracy, confusion matrix, figures
 kernels     one function, np.matmul, made faster step by step
 checking    are the gradients right?
+exercises   write it yourself
 
 The commands are `python -m scratchnet.train`, `predict`, `robustness`, `gan` and `tune`.
 """

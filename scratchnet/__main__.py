@@ -10,6 +10,7 @@ COMMANDS = {
     "scratchnet.robustness": "measure trained classifiers on corrupted images",
     "scratchnet.gan": "train a GAN, which generates digits",
     "scratchnet.tune": "search for better options, with Optuna",
+    "scratchnet.exercises": "write the network yourself, and be told which mistake you made",
 }
 
 

@@ -17,6 +17,7 @@ ROOMS = {  # of scratchnet, from the ground up: the rooms that each may import f
     "checking": {"nn", "data"},
     "cli": {"kernels"},
     "training": {"cli", "evaluation", "data", "kernels", "nn"},
+    "exercises": {"checking", "cli", "evaluation", "data", "kernels", "nn"},
 }
 COMMANDS = {"train", "predict", "robustness", "gan", "tune"}
 

@@ -119,7 +119,7 @@ Momentum is applied to the weights
     + v[:] = self.momentum * p
 Momentum averages: v gets (1 - momentum) g
     - v += g
-    + v += 0.5 * g
+    + v += (1 - self.momentum) * g
 Nesterov momentum instead of classical momentum
     - g = v
     + g = g + self.momentum * v
@@ -329,6 +329,18 @@ class Bug(NamedTuple):
     model: str  # what has to be trained to see the mistake, by its name in `planting.build`
     file: str
     edits: tuple  # of (right, wrong)
+
+    def plant(self, source):
+        """Return the text of the file with the mistake in it.
+
+        Raises:
+            ValueError: a right text does not stand in it exactly once.
+        """
+        for right, wrong in self.edits:
+            if source.count(right) != 1:
+                raise ValueError(f"{self.name!r}: {self.file} should hold {right!r} exactly once")
+            source = source.replace(right, wrong)
+        return source
 
 
 def _bugs(catalogue):

@@ -1,0 +1,1 @@
+"""Write the network yourself, chapter by chapter, and be told which mistake you made."""

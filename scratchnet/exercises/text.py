@@ -1,0 +1,48 @@
+"""What is shown of a check in a terminal."""
+
+import shutil
+import textwrap
+
+from scratchnet.exercises.chapters import CHAPTERS
+
+
+def describe(result, folder, newly_done, hints):
+    """Return the text of a Result.
+
+    Args:
+        newly_done: the chapter was not done before: then the answer to its question is due.
+        hints: how many have been given already.
+    """
+    chapter = result.chapter
+    lines = [f"chapter {chapter.number} of {len(CHAPTERS)}, {chapter.title}"]
+    if result.printed:
+        lines.append(textwrap.indent(f"it printed: {result.printed}", "  "))
+    lines.append(show_checks(result.checks))
+    if result.done:
+        lines.append("  done")
+        if newly_done:
+            lines += [_wrapped(chapter.question, "  "), _wrapped(chapter.answer, "  ")]
+    elif result.first_wrong.check == "written":
+        lines.append(_wrapped(f"before you write it: {chapter.question}", "  "))
+        if chapter.section:
+            lines.append(f"  derived in scratchnet/nn/README.md#{chapter.section}")
+    elif hints < 4:
+        lines.append(f"  hint {hints + 1} of 4: check {folder} --hint")
+    return "\n".join(lines)
+
+
+def show_checks(checks):
+    """Return the checks as text: what is right in one line, what is wrong in one paragraph each."""
+    right = [check.check for check in checks if check.message.startswith("ok")]
+    parts = [_wrapped(f"ok: {', '.join(right)}", "  ")] if right else []
+    for check in checks:
+        if not check.message.startswith("ok"):
+            parts.append(_wrapped(f"{check.check}: {check.message}", "  "))
+            if check.example:
+                parts.append(textwrap.indent(check.example, "      "))
+    return "\n".join(parts)
+
+
+def _wrapped(text, indent):
+    width = min(shutil.get_terminal_size().columns, 100)
+    return textwrap.fill(text, width, initial_indent=indent, subsequent_indent=indent + "  ")
