@@ -13,8 +13,8 @@ STEPS = 4
 def hint(folder, result, step):
     """Return the text of a hint, from 1 to STEPS, for the first wrong check of a Result."""
     check, chapter = result.first_wrong, result.chapter
-    if check.check in ("runs", "written"):
-        return check.message
+    if check.check in ("runs", "written") or not chapter.probe:
+        return f"{check.check}: {check.message}"
     if step == 1:
         functions = " or ".join(dict.fromkeys(name for _, name in chapter.written))
         return f"{check.check} is the first that is wrong, so look at what makes it: {functions}."
