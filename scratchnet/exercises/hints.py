@@ -58,7 +58,8 @@ def _line(folder, chapter, check):
     ]
     texts = [text.strip() for _, _, text in candidates]
     for line in wrong:
-        close = difflib.get_close_matches(line.strip(), texts, 1)
+        same = [text for text in texts if text.startswith(line.strip())]
+        close = same or difflib.get_close_matches(line.strip(), texts, 1)
         if close:
             return candidates[texts.index(close[0])]
     assigned = re.compile(rf"\b{re.escape(check.check.split()[0])}\b[^=]*=[^=]")
