@@ -290,7 +290,7 @@ def _steps(net, optimiser, scale=1.0):
         optimiser.step()
         for name, p in net.parameters():
             yield f"{name[-1]} after step {number}", p
-        yield f"dW after step {number}", net.now["linear1.W"]
+        yield f"dW afterwards, in step {number}", net.now["linear1.W"]
 
 
 def adam_cases():

@@ -29,7 +29,7 @@ class SavedStep:
     lr: float | None
     momentum: float
     weight_decay: float
-    unjudged: list  # names of what follows the last layer: z3 of three layers
+    unjudged: tuple = ()  # names of what follows the last layer: z3 of three layers
 
     @property
     def layers(self):
@@ -103,7 +103,7 @@ def load(path, weights=None):
         scalars["lr"],
         scalars["momentum"] or 0.0,
         scalars["weight_decay"] or 0.0,
-        [name for name in _of_the_output(last) if name in arrays],
+        tuple(name for name in _of_the_output(last) if name in arrays),
     )
 
 
