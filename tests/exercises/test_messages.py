@@ -89,3 +89,21 @@ def test_each_mistake_is_named_once_and_what_ended_it_all_is_told():
         "runs: ended",
         "also wrong, as a consequence or by itself: dx, db",
     ]
+
+
+@pytest.mark.parametrize("result", ["loss", "(loss, None)"])
+def test_of_the_loss_chapter_its_gradient_may_be_left_out(result, changed):
+    assert changed(
+        "softmax_cross_entropy", "losses", "return loss, dlogits", f"return {result}"
+    ).done
+
+
+@pytest.mark.parametrize(("result", "kind"), [("None", "None"), ("[loss, 0]", "list")])
+def test_of_another_form_it_is_said_what_to_return_for_now(result, kind, changed):
+    right = "return loss, dlogits"
+    wrong = changed("softmax_cross_entropy", "losses", right, f"return {result}").first_wrong
+    said = f"softmax_cross_entropy() returns (loss, dlogits), not {kind}; return loss, None for now"
+    assert said in wrong.message
+    assert "return loss, None for now\n" in stubs.stub("losses")
+    later = changed("loss_gradient", "losses", right, f"return {result}").first_wrong
+    assert "for now" not in later.message
