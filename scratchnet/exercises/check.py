@@ -2,7 +2,7 @@
 
 import os
 import signal
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -87,6 +87,9 @@ def _run_folder(folder, chapter, seconds):
     except (OSError, ValueError) as error:
         return {title: {"": Raised(str(error))} for title in cases}, {}
     traces, slopes = diagnosis.trace(nn, chapter.probe, cases), {}
+    for its in traces.values():
+        if "" in its and its[""].unwritten and (function := nn.function_at(its[""].place)):
+            its[""] = replace(its[""], text=f"{function} is not written yet")
     if chapter.gradients and not any("" in its for its in traces.values()):
         layer, x = chapter.gradients(nn)
         slopes = check_layer(layer, x, rng=np.random.default_rng(0), parameters=("W", "b"))
@@ -111,7 +114,7 @@ def judge(chapter, traces):
     names = list(dict.fromkeys(name for its in expected.values() for name in its))
     ends = [its[""] for its in traces.values() if "" in its]
     if any(set(its) == {""} for its in traces.values()) and ends[0].unwritten:
-        return [Check("written", False, f"not written yet: {_where(ends[0])}")]
+        return [Check("written", False, _where(ends[0]))]
     if all(set(its) == {""} for its in traces.values()):
         return [Check("runs", False, _where(ends[0]))]
     named = diagnosis.diagnose(traces, chapter.probe, chapter.cases)
@@ -124,6 +127,8 @@ def judge(chapter, traces):
 
 
 def _where(raised):
+    if raised.place and raised.unwritten:
+        return f"{raised.text} ({raised.place})"
     return f"{raised.place}: {raised.text}" if raised.place else raised.text
 
 
@@ -141,7 +146,7 @@ def _judge(name, chapter, traces, named, first):
     if theirs is None:
         end = traces[title].get("")
         if end and end.unwritten:
-            return Check("written", False, f"not written yet: {_where(end)}")
+            return Check("written", False, _where(end))
         message = _in(title, places) + (_where(end) if end else "wrong. There is none.")
         return Check("runs" if end else name, False, message, None, found)
     kin = _relation(name, chapter, traces, wrong)
