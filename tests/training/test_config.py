@@ -54,6 +54,10 @@ def test_nothing_said_leaves_everything_to_the_defaults_of_the_model():
     assert TrainConfig(model="cnn", lr=0.5).lr == 0.5
 
 
+def test_the_discriminator_is_the_generator_in_reverse_by_default():
+    assert GANConfig().discriminator_hidden == GANConfig().hidden[::-1] == [512, 256]
+
+
 def test_null_and_false_in_a_file_say_nothing_and_hide_nothing_behind_them(tmp_path):
     file = tmp_path / "options.json"
     file.write_text('{"lr": null, "augment": false, "epochs": 2, "hidden": 7}')
