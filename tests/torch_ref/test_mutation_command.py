@@ -99,7 +99,9 @@ def test_the_probes_of_a_gan_are_the_same(digits, pictures):
     assert np.abs(huge.ours["logits"]).max() > 1000
 
 
-def test_another_data_set_than_mnist_and_its_sample_is_refused(capsys):
+def test_another_data_set_than_mnist_and_its_sample_is_refused(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(mutation, "RESULTS", tmp_path / "results.json")
+    monkeypatch.setattr(mutation, "measure", lambda *_: [])
     with pytest.raises(SystemExit) as stop:
         mutation.main(["--dataset", "cifar"])
 
