@@ -5,12 +5,15 @@ import json
 import math
 import re
 
+import numpy as np
 import pytest
 
 from scratchnet import kernels
 from scratchnet.cli.options import FIXED, choice, parse, real_number, several, switch, whole_number
 from scratchnet.errors import CheckpointError, UsageError
+from scratchnet.kernels.conv_ops import COMPILED_OPS, IMPLICIT_GEMM_OPS
 from scratchnet.training.config import (
+    MODELS,
     GANConfig,
     RobustnessConfig,
     TrainConfig,
@@ -56,6 +59,12 @@ def test_nothing_said_leaves_everything_to_the_defaults_of_the_model():
 
 def test_the_discriminator_is_the_generator_in_reverse_by_default():
     assert GANConfig().discriminator_hidden == GANConfig().hidden[::-1] == [512, 256]
+
+
+@pytest.mark.parametrize(("name", "ops"), [("simd", IMPLICIT_GEMM_OPS), ("numpy", COMPILED_OPS)])
+def test_the_kernel_of_a_cnn_decides_how_it_convolves(name, ops):
+    network = MODELS["cnn"]([4], rng=np.random.default_rng(0), matmul=kernels.get(name))
+    assert {layer.ops for layer in network.layers if hasattr(layer, "ops")} == {ops}
 
 
 def test_null_and_false_in_a_file_say_nothing_and_hide_nothing_behind_them(tmp_path):
