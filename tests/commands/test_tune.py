@@ -175,7 +175,7 @@ class TestWorkersOfOneStudy:
         for name, seed in (("one", 0), ("two", 0), ("three", 1)):
             folder = tmp_path / name
             folder.mkdir()
-            worker = dataclasses.replace(self.worker(storage, folder, 3), seed=seed)
+            worker = dataclasses.replace(self.worker(storage, folder, 2), seed=seed)
             drawn.append([trial.value for trial in worker.work(self.objective)])
         assert drawn[0] == drawn[1]
         assert not set(drawn[0]) & set(drawn[2])
