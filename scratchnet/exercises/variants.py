@@ -9,14 +9,17 @@ from scratchnet.exercises.implementation import FILES
 
 LOSS = "- loss = (np.log(total[:, 0]) - shifted[images, labels]).mean()"
 LOG_OF_P = "+ loss = -np.log((exp / total)[images, labels]).mean()"
+RIGHT = "+ loss = (np.logaddexp.reduce(logits, axis=1) - logits[images, labels]).mean()"
 IN_SOFTMAX = "- np.exp(logits - logits.max(axis=1, keepdims=True))"
 IN_LOSS = "- shifted = logits - logits.max(axis=1, keepdims=True)"
 
 
 def _in_both(name, softmax, loss):
-    """The patches of a mistake of the softmax: in one function or both, and with -log p as loss."""
-    log_of_p = f"    {LOSS}\n    {LOG_OF_P}\n"
-    places = (softmax, softmax + loss, softmax + loss + log_of_p, loss + log_of_p)
+    """The patches of a mistake of the softmax: in one function or both, whatever the loss is."""
+    places = [softmax, softmax + loss]
+    for written in (LOG_OF_P, RIGHT):
+        other = f"    {LOSS}\n    {written}\n"
+        places += [loss + other, softmax + loss + other]
     return "".join(f"{name}\n{place}" for place in places)
 
 
