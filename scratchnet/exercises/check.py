@@ -1,9 +1,11 @@
 """The check of a chapter: what is right, what is wrong first, and which mistake that is."""
 
+import itertools
 import os
 import signal
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 
@@ -208,7 +210,19 @@ def _known(name, probe, case, right):
         text, _, number = name.rpartition(" ")
         start = right.get(f"{text} {int(number) - 1}")
     others = {key: value for key, value in right.items() if key != name and "after" not in key}
-    return Known(factors, before, start, arrays | others)
+    sources = arrays | others
+    sources |= {
+        f"{a} @ {b}.T": sources[a] @ sources[b].T
+        for a, b in itertools.permutations(sources, 2)
+        if np.ndim(sources[a]) == np.ndim(sources[b]) == 2
+        and (len(sources[a]), len(sources[b])) == right[name].shape
+        and sources[a].shape[1] == sources[b].shape[1]
+    }
+    if given.get("momentum"):
+        still = SimpleNamespace(**given | {"momentum": 0.0})
+        without = diagnosis.trace(implementation.ours(), probe, {"": still})[""]
+        sources["what it would be without momentum"] = without[name]
+    return Known(factors, before, start, sources)
 
 
 def describe(theirs, right, kin, found, first, name=""):

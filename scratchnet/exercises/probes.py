@@ -227,6 +227,9 @@ def network(nn, case):
     for number, layer in reversed(list(enumerate(parametric, start=1))):
         yield f"dW{number}", layer.dW
         yield f"db{number}", layer.db
+    for title in ("parameters", "gradients"):  # what an optimiser asks for: Network's, by super()
+        for name, array in getattr(net, title)():
+            yield f"{name} of net.{title}()", array
 
 
 def _remembering(method, outputs, number):
