@@ -343,7 +343,7 @@ class Bug(NamedTuple):
         return source
 
 
-def _bugs(catalogue):
+def parse(catalogue):
     """Yield the Bugs of a catalogue."""
     for section in catalogue.strip().split("\n\n"):
         heading, patches = section.split("\n", 1)
@@ -359,4 +359,4 @@ def _code(lines):
     return "\n".join(line[len("    - ") :] for line in lines.splitlines())
 
 
-BUGS = (*_bugs(CATALOGUE), *_bugs(kernel_bugs.CATALOGUE))
+BUGS = (*parse(CATALOGUE), *parse(kernel_bugs.CATALOGUE))

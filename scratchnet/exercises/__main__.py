@@ -13,12 +13,12 @@ python -m scratchnet.exercises score-tests tests the share of the mistakes that 
 import argparse
 import csv
 import json
-import os
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from scratchnet.cli import entry
+from scratchnet.cli.options import cores
 from scratchnet.errors import UsageError
 from scratchnet.exercises import hints, hunt_commands, kernel_chapter, milestones, stubs
 from scratchnet.exercises import step as saved_step
@@ -50,6 +50,8 @@ def check(options):
     if options.solution:
         print(stubs.solution(_chapter(options.solution)), end="")
         return 0
+    if not folders:
+        raise UsageError("check what? Name the folder that `start` has made")
     if any(map(hunt_commands.is_hunt, folders)):
         return max(hunt_commands.check(folder, options.json) for folder in folders)
     folders = [_folder(name) for name in folders]
@@ -58,11 +60,14 @@ def check(options):
     return max(_check_one(folder, asked, options) for folder in folders)
 
 
-def _check_one(folder, asked, options):
+def _check_one(folder, asked, options, thorough=True):
     """Check and print the chapters of a folder up to the first that is not done."""
     progress, wrong = Progress(folder), False
     for chapter in [asked] if asked else CHAPTERS:
-        result = _result(folder, chapter, thorough=True)
+        result = _result(folder, chapter, thorough)
+        if _untrained(result):
+            print(f"chapter {chapter.number}: as ours, step by step; `check` trains it")
+            continue
         newly = progress.record(result)
         if not result.done and options.hint:
             number = progress.next_hint(chapter.name, hints.STEPS)
@@ -94,7 +99,7 @@ def _check_all(folders, chapters):
     def every(folder):
         return folder, [_result(folder, chapter, thorough=False) for chapter in chapters]
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(cores()) as pool:
         yield from pool.map(every, folders)
 
 
@@ -114,33 +119,40 @@ def watch(options):
     while True:
         known = wait_for_change([folder / f"{name}.py" for name in stubs.NAMES], known)
         print("\n" * 2, end="")
-        _check_one(folder, None, settings)
+        _check_one(folder, None, settings, thorough=False)
         print(f"(watching {folder}; Ctrl-C ends it)", flush=True)
 
 
 def status(options):
     folder = _folder(options.folder)
     ((_, results),) = _check_all([folder], CHAPTERS)
-    done = sum(result.done for result in results)
-    progress = Progress(folder)
-    for result in results:
-        progress.record(result)
-        mark = "x" if result.done else " "
-        print(f"[{mark}] {result.chapter.number:2}  {result.chapter.title}")
-    width = 40 * done // len(results)
-    print(f"{'#' * width}{'.' * (40 - width)} {done} of {len(results)}")
-    following = next((result.chapter for result in results if not result.done), None)
-    if following:
+    done = [result.done and not _untrained(result) for result in results]
+    for result, mark in zip(results, done, strict=True):
+        title = f"{result.chapter.number:2}  {result.chapter.title}"
+        print(f"[{'x' if mark else ' '}] {title}{', not trained yet' * _untrained(result)}")
+    width = 40 * sum(done) // len(done)
+    print(f"{'#' * width}{'.' * (40 - width)} {sum(done)} of {len(done)}")
+    if not all(done):
+        following = results[done.index(False)].chapter
         print(f"next: chapter {following.number}, {following.title}. {following.question}")
 
 
+def _untrained(result):
+    """Tell whether the steps of a milestone are right, and nothing has been trained with them."""
+    names = [check.check for check in result.checks]
+    return bool(result.chapter.milestone) and result.done and "training" not in names
+
+
 def grade(options):
-    folders = [_folder(name) for name in options.folder]
+    folders = [Path(name) for name in options.folder if Path(name).is_dir()]
+    for name in sorted(set(options.folder) - set(map(str, folders))):
+        print(f"{name} is no folder, and left out", file=sys.stderr)
     table = csv.writer(sys.stdout, lineterminator="\n")
     table.writerow(["folder", "done", *(chapter.name for chapter in CHAPTERS), "first mistake"])
     for folder, results in _check_all(folders, CHAPTERS):
         wrong = next((result.first_wrong for result in results if not result.done), None)
-        mistake = " or ".join(wrong.diagnosis) or wrong.message if wrong else ""
+        names = wrong and " or ".join(wrong.diagnosis)
+        mistake = f"{wrong.check}: {names or wrong.message}" if wrong else ""
         done = [int(result.done) for result in results]
         table.writerow([folder, sum(done), *done, mistake])
         sys.stdout.flush()
@@ -192,7 +204,7 @@ def _parser():
     sub = command(start, "make a folder of files to fill in")
     sub.add_argument("folder", help="a new one")
     sub = command(check, "check the first chapter that is not done, or the one that is named")
-    sub.add_argument("folder", nargs="+", metavar="FOLDER [CHAPTER]", help="and its number or name")
+    sub.add_argument("folder", nargs="*", metavar="FOLDER [CHAPTER]", help="and its number or name")
     sub.add_argument("--all", action="store_true", help="go on to the chapters after it")
     sub.add_argument("--hint", action="store_true", help=f"one more hint, up to {hints.STEPS}")
     sub.add_argument("--solution", metavar="CHAPTER", help="show ours")
@@ -203,7 +215,7 @@ def _parser():
     sub.add_argument("folder")
     sub = command(grade, "a table of many folders, a row each, as CSV")
     sub.add_argument("folder", nargs="+")
-    sub.add_argument("--csv", action="store_true", help="the format, and the only one so far")
+    sub.add_argument("--csv", action="store_true", help="as it is without")
     sub = command(diagnose, "name the mistake in a training step saved as .npz")
     sub.add_argument("file")
     sub.add_argument(

@@ -23,6 +23,7 @@ class Chapter:
     gradients: object = None  # what finite differences check as well, a function of `probes`
     milestone: str = ""  # the model whose training it is
     more: tuple = ()  # (file, functions) in other files
+    part: str = ""  # what is enough of a function that a later chapter goes on with
 
     @property
     def files(self):
@@ -55,7 +56,7 @@ _ROWS = (
         ("softmax", "softmax_cross_entropy"), "3-softmax-with-cross-entropy",
         "A network that knows nothing gives every digit a tenth. What is its loss?",
         "log 10 = 2.303 nats. A first loss that is far from it shows a mistake before training.",
-        probes.loss, probes.logits_cases,
+        probes.loss, probes.logits_cases, part="return loss, None for now",
     ),
     Chapter(
         0, "loss_gradient", "the gradient of the loss", "losses", ("softmax_cross_entropy",),

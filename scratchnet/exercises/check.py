@@ -1,16 +1,18 @@
 """The check of a chapter: what is right, what is wrong first, and which mistake that is."""
 
+import itertools
 import os
 import signal
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 
 from scratchnet.checking.gradcheck import check_layer
 from scratchnet.exercises import diagnosis, implementation, runner
 from scratchnet.exercises.diagnosis import NoArray, OutOfTime, Raised
-from scratchnet.exercises.probes import SMALL
+from scratchnet.exercises.probes import SMALL, digits, pixels
 from scratchnet.exercises.relation import Known, shared_relation, words
 
 
@@ -87,6 +89,9 @@ def _run_folder(folder, chapter, seconds):
     except (OSError, ValueError) as error:
         return {title: {"": Raised(str(error))} for title in cases}, {}
     traces, slopes = diagnosis.trace(nn, chapter.probe, cases), {}
+    for its in traces.values():
+        if "" in its and its[""].unwritten and (function := nn.function_at(its[""].place)):
+            its[""] = replace(its[""], text=f"{function} is not written yet")
     if chapter.gradients and not any("" in its for its in traces.values()):
         layer, x = chapter.gradients(nn)
         slopes = check_layer(layer, x, rng=np.random.default_rng(0), parameters=("W", "b"))
@@ -111,7 +116,7 @@ def judge(chapter, traces):
     names = list(dict.fromkeys(name for its in expected.values() for name in its))
     ends = [its[""] for its in traces.values() if "" in its]
     if any(set(its) == {""} for its in traces.values()) and ends[0].unwritten:
-        return [Check("written", False, f"not written yet: {_where(ends[0])}")]
+        return [Check("written", False, _where(ends[0]))]
     if all(set(its) == {""} for its in traces.values()):
         return [Check("runs", False, _where(ends[0]))]
     named = diagnosis.diagnose(traces, chapter.probe, chapter.cases)
@@ -124,6 +129,8 @@ def judge(chapter, traces):
 
 
 def _where(raised):
+    if raised.place and raised.unwritten:
+        return f"{raised.text} ({raised.place})"
     return f"{raised.place}: {raised.text}" if raised.place else raised.text
 
 
@@ -141,14 +148,24 @@ def _judge(name, chapter, traces, named, first):
     if theirs is None:
         end = traces[title].get("")
         if end and end.unwritten:
-            return Check("written", False, f"not written yet: {_where(end)}")
+            return Check("written", False, _where(end))
         message = _in(title, places) + (_where(end) if end else "wrong. There is none.")
         return Check("runs" if end else name, False, message, None, found)
     kin = _relation(name, chapter, traces, wrong)
+    if not kin and not found and _of_other_images(name, theirs, right):
+        kin = "not in the order of `shuffled`"
     message = describe(theirs, right, kin, found, first, name)
     return Check(
         name, False, _in(title, places) + message, kin, found, _example(name, title, theirs, right)
     )
+
+
+def _of_other_images(name, theirs, right):
+    """Tell whether a batch of chapter 8 holds images that are right, and belong elsewhere."""
+    if not name.startswith("x of ") or getattr(theirs, "dtype", None) != right.dtype:
+        return False
+    rows = {row.tobytes() for row in pixels(len(digits()[0]), right.dtype)}
+    return theirs.shape == right.shape and {row.tobytes() for row in theirs} <= rows
 
 
 def _in(title, places):
@@ -193,7 +210,19 @@ def _known(name, probe, case, right):
         text, _, number = name.rpartition(" ")
         start = right.get(f"{text} {int(number) - 1}")
     others = {key: value for key, value in right.items() if key != name and "after" not in key}
-    return Known(factors, before, start, arrays | others)
+    sources = arrays | others
+    sources |= {
+        f"{a} @ {b}.T": sources[a] @ sources[b].T
+        for a, b in itertools.permutations(sources, 2)
+        if np.ndim(sources[a]) == np.ndim(sources[b]) == 2
+        and (len(sources[a]), len(sources[b])) == right[name].shape
+        and sources[a].shape[1] == sources[b].shape[1]
+    }
+    if given.get("momentum"):
+        still = SimpleNamespace(**given | {"momentum": 0.0})
+        without = diagnosis.trace(implementation.ours(), probe, {"": still})[""]
+        sources["what it would be without momentum"] = without[name]
+    return Known(factors, before, start, sources)
 
 
 def describe(theirs, right, kin, found, first, name=""):
@@ -207,12 +236,13 @@ def describe(theirs, right, kin, found, first, name=""):
         name: that of the tensor.
     """
     if isinstance(theirs, NoArray):
-        return f"wrong. Yours is {theirs.kind}."
+        return f"wrong. Yours is {theirs.kind}{'' if theirs.kind.endswith('?') else '.'}"
+    explained = kin or "afterwards" in name
     if theirs.shape != right.shape:
         text = f"wrong. Yours has the shape {theirs.shape}, not {right.shape}."
         text += f" It is the right one, {kin}." if kin else ""
     elif theirs.dtype != right.dtype:
-        text = f"wrong. Yours is {theirs.dtype}, not {right.dtype}."
+        text, explained = f"wrong. Yours is {theirs.dtype}, not {right.dtype}.", True
     else:
         text = f"wrong. {words(kin) if kin else _difference(theirs, right)}"
     if "afterwards" in name and not found:
@@ -222,7 +252,7 @@ def describe(theirs, right, kin, found, first, name=""):
     elif found:
         names = ", ".join(f'"{one}"' for one in found)
         text += f" That is what one of these mistakes makes of it: {names}."
-    elif not kin and first:
+    elif first and not explained:
         text += " The mistake is unknown."
     return text
 
@@ -230,7 +260,7 @@ def describe(theirs, right, kin, found, first, name=""):
 def _difference(theirs, right):
     """Where, and by how much."""
     if right.size == 1:
-        return f"It is {theirs.item():.9g} in place of {right.item():.9g}."
+        return "It is {} in place of {}.".format(*_told_apart(theirs.item(), right.item(), 9))
     if theirs.dtype.kind != "f":
         return f"{np.count_nonzero(theirs != right):,} of {right.size:,} elements differ."
     with np.errstate(invalid="ignore"):
@@ -242,10 +272,17 @@ def _difference(theirs, right):
         return f"{np.isnan(theirs).sum():,} of {right.size:,} elements are not a number."
     place = np.unravel_index(np.argmax(np.where(np.isnan(off), np.inf, off)), right.shape)
     at = f" at [{', '.join(map(str, place))}]" if right.ndim else ""
-    return (
-        f"{bad.sum():,} of {right.size:,} elements differ, most{at}: "
-        f"{theirs[place]:.6g} in place of {right[place]:.6g}."
-    )
+    mine, other = _told_apart(theirs[place], right[place], 6)
+    return f"{bad.sum():,} of {right.size:,} elements differ, most{at}: {mine} in place of {other}."
+
+
+def _told_apart(a, b, digits):
+    """Return two numbers as text, with so many digits, or more if they look the same."""
+    for enough in range(digits, 18):
+        pair = f"{a:.{enough}g}", f"{b:.{enough}g}"
+        if pair[0] != pair[1]:
+            break
+    return pair
 
 
 def _example(name, title, theirs, right):

@@ -4,9 +4,9 @@
     every catalogued mistake ──probe──> the same                 ├──> the mistakes that fit
                                         right ───────────────────┘
 
-Every mistake is replayed on the same inputs. One is named if each tensor that it makes wrong is
-wrong in the same way, up to rounding, and no other is wrong; or if several together are such. So
-nothing is guessed: a mistake that is not in the catalogue fits none.
+Every mistake is replayed on the same inputs, in each of its `variants`. One is named if each tensor
+that it makes wrong is wrong in the same way, up to rounding, and no other is wrong; or if several
+together are such. So nothing is guessed: a mistake that is not in the catalogue fits none.
 
 The idea of a program that names a learner's mistake by replaying a catalogue of them is that of
 BUGGY: Brown, Burton, "Diagnostic Models for Procedural Bugs in Basic Mathematical Skills",
@@ -20,9 +20,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from scratchnet.checking.bugs import BUGS
 from scratchnet.exercises import implementation
 from scratchnet.exercises.relation import alike
+from scratchnet.exercises.variants import REPLAYED
 
 
 @dataclass(frozen=True)
@@ -109,13 +109,12 @@ def right(probe, cases):
 
 @functools.cache
 def mutants(probe, cases):
-    """Return {name of a mistake: its traces} of the mistakes that change anything in this probe."""
+    """Return {Bug: its traces} of the mistakes and variants that change anything in this probe."""
     expected, found = right(probe, cases), {}
-    for bug in BUGS:
-        if bug.file in implementation.FILES.values():
-            traces = trace(implementation.with_bugs(bug), probe, cases())
-            if wrong(traces, expected):
-                found[bug.name] = traces
+    for bug in REPLAYED:
+        traces = trace(implementation.with_bugs(bug), probe, cases())
+        if wrong(traces, expected):
+            found[bug] = traces
     return found
 
 
@@ -146,23 +145,23 @@ def diagnose(traces, probe, cases):
         unwritten = name not in traces[title] and isinstance(end, Raised) and end.unwritten
         return unwritten or same(traces[title].get(name), its[title].get(name))
 
-    def replay(*names):
-        nn = implementation.with_bugs(*(bug for bug in BUGS if bug.name in names))
-        return trace(nn, probe, cases())
+    def replay(*bugs):
+        return trace(implementation.with_bugs(*bugs), probe, cases())
 
     catalogue = mutants(probe, cases) if places else {}
     named = explain(places, catalogue, lambda its: wrong(its, expected), same_at, replay)
-    names = dict.fromkeys(name for its in named.values() for name in its)
+    bugs = dict.fromkeys(bug for its in named.values() for bug in its)
     ended = {  # what was not computed at all, as something was raised before
-        place: [name for name in names if place in wrong(catalogue[name], expected)]
+        place: [bug for bug in bugs if place in wrong(catalogue[bug], expected)]
         for place in everything
         if place not in named
     }
-    return {place: named.get(place) or ended.get(place, []) for place in everything}
+    found = {place: named.get(place) or ended.get(place, []) for place in everything}
+    return {place: list(dict.fromkeys(bug.name for bug in its)) for place, its in found.items()}
 
 
 def explain(places, catalogue, left, same_at, replay):
-    """Return {place: [names of mistakes]} if one mistake, or several, explain all that is wrong.
+    """Return {place: [mistakes]} if one mistake, or several, explain all that is wrong.
 
     A mistake explains nothing unless all of its traces are found. If those that do leave a part of
     what is wrong unexplained, an unknown mistake is at work, and it may have left these traces by
@@ -170,10 +169,10 @@ def explain(places, catalogue, left, same_at, replay):
 
     Args:
         places: what is wrong, in the order of computation.
-        catalogue: {name: what the mistake computes}.
+        catalogue: {mistake: what it computes}; what comes back holds these keys.
         left: a function of that, which returns the places where it differs from the right one.
         same_at: a function of a place and of that, which tells whether it was found there.
-        replay: a function of two names, which returns what both mistakes together compute;
+        replay: a function of two of the keys, which returns what both mistakes together compute;
             ValueError if they change the same text.
     """
 

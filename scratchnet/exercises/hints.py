@@ -13,8 +13,8 @@ STEPS = 4
 def hint(folder, result, step):
     """Return the text of a hint, from 1 to STEPS, for the first wrong check of a Result."""
     check, chapter = result.first_wrong, result.chapter
-    if check.check in ("runs", "written"):
-        return check.message
+    if check.check in ("runs", "written") or not chapter.probe:
+        return f"{check.check}: {check.message}"
     if step == 1:
         functions = " or ".join(dict.fromkeys(name for _, name in chapter.written))
         return f"{check.check} is the first that is wrong, so look at what makes it: {functions}."
@@ -58,7 +58,8 @@ def _line(folder, chapter, check):
     ]
     texts = [text.strip() for _, _, text in candidates]
     for line in wrong:
-        close = difflib.get_close_matches(line.strip(), texts, 1)
+        same = [text for text in texts if text.startswith(line.strip())]
+        close = same or difflib.get_close_matches(line.strip(), texts, 1)
         if close:
             return candidates[texts.index(close[0])]
     assigned = re.compile(rf"\b{re.escape(check.check.split()[0])}\b[^=]*=[^=]")

@@ -51,6 +51,15 @@ class Implementation:
             if called and name in (called[1], f"{called[1]}.__init__")
         ]
 
+    def function_at(self, place):
+        """Return "Linear.forward" of "layers.py, line 12", or None outside of a function."""
+        for path, source in self._sources.values():
+            for name, node in functions(ast.parse(source)).items() if path.name in place else ():
+                lines = range(node.lineno, node.end_lineno + 1)
+                if place in {f"{path.name}, line {line}" for line in lines}:
+                    return name
+        return None
+
     def __getattr__(self, name):
         if name not in self._sources:
             raise AttributeError(f"there is no {name}.py")

@@ -4,6 +4,7 @@ First right: every shape, stride and dtype, within the error bound of a sum of p
 against rungs of ours, in turns, since a machine is never equally fast for long.
 """
 
+import ast
 import os
 import time
 from functools import partial
@@ -50,7 +51,7 @@ def _run(folder, timed):
     nn = Implementation({"kernel": (path, path.read_text(encoding="utf-8"))})
     try:
         matmul = product_of(nn.kernel)
-        checks = right(matmul)
+        checks = [in_numba(nn.kernel, path), *right(matmul)]
         if timed and all(c.ok for c in checks):
             checks.append(fast(matmul))
         return checks
@@ -67,6 +68,22 @@ def product_of(module):
     if not names:
         raise AttributeError("kernel.py defines no matmul")
     return getattr(module, names[0])
+
+
+def in_numba(module, path):
+    """Return the Check that something is compiled, and that no library multiplies in its place."""
+    from numba.core.dispatcher import Dispatcher  # only here: Numba takes half a second
+
+    products = {"matmul", "dot", "einsum", "tensordot", "inner", "vdot"}
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        at = isinstance(node, ast.BinOp) and isinstance(node.op, ast.MatMult)
+        if at or (isinstance(node, ast.Attribute) and node.attr in products):
+            return Check(
+                "in Numba", False, f"kernel.py, line {node.lineno}: that is NumPy's product"
+            )
+    if not any(isinstance(value, Dispatcher) for value in vars(module).values()):
+        return Check("in Numba", False, "nothing in kernel.py is compiled: see numba.njit")
+    return Check("in Numba", True, "ok")
 
 
 def right(matmul):
@@ -160,7 +177,8 @@ def fast(matmul):
     for call in calls.values():
         call()  # compiles it
     for _ in range(ROUNDS):
-        for name, call in calls.items():
+        for name in rng.permutation(list(calls)):  # none always follows the same other one
+            call = calls[name]
             start = time.perf_counter()
             call()
             seconds[name].append(time.perf_counter() - start)
@@ -177,8 +195,9 @@ def _compare(name, ratios):
     draws = np.median(rng.choice(ratios, (2000, len(ratios))), axis=1)
     low, high = np.quantile(draws, [0.025, 0.975])
     ratio = np.median(ratios)
+    factor = f"{max(ratio, 1 / ratio):.3g} times as"
     if low > 1:
-        return f"{ratio:.2g} times as fast as {name}"
+        return f"{factor} fast as {name}"
     if high < 1:
-        return f"{1 / ratio:.2g} times as slow as {name}"
+        return f"{factor} slow as {name}"
     return f"cannot tell from {name}"

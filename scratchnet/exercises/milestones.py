@@ -177,8 +177,8 @@ def _recorded(run):
 
 def _train(folder, run, milestone):
     """Run the command with the learner's files; what it prints is shown."""
-    shutil.rmtree(run, ignore_errors=True)
     digest = _digest(folder, milestone)
+    now = run.with_name(f".{run.name}-{os.getpid()}")  # a training beside this one has another
     command, *options = milestone.command
     judge = folder / "runs" / milestone.judge
     if milestone.judge and (judge / "model.safetensors").is_file():
@@ -186,19 +186,17 @@ def _train(folder, run, milestone):
     with tempfile.TemporaryDirectory(prefix="scratchnet-") as package:
         overlay(folder, package, milestone.files)
         path = os.pathsep.join([package, str(folder.resolve())])
-        arguments = [
-            f"scratchnet.{command}",
-            *options,
-            "--matmul",
-            "numpy",
-            "--out",
-            str(run.resolve()),
-        ]
+        options += ["--matmul", "numpy", "--out", str(now.resolve())]
+        arguments = [f"scratchnet.{command}", *options]
         print(f"        python -m {' '.join(arguments)}, with your files:", flush=True)
         environment = os.environ | {"PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
         done = subprocess.run([sys.executable, "-m", *arguments], cwd=package, env=environment)
     if done.returncode == 0:
-        (run / "trained-with.json").write_text(json.dumps({"sha256": digest}) + "\n")
+        (now / "trained-with.json").write_text(json.dumps({"sha256": digest}) + "\n")
+        shutil.rmtree(run, ignore_errors=True)
+        now.rename(run)
+    else:
+        shutil.rmtree(now, ignore_errors=True)
 
 
 def overlay(folder, place, names):

@@ -165,7 +165,9 @@ def loss(nn, case):
     yield from softmax(nn, case)
     logits = case.logits.copy()
     result = nn.losses.softmax_cross_entropy(logits, case.labels.copy())
-    yield "loss", as_array(_first(result), logits.dtype)
+    if not isinstance(result, int | float | np.generic | np.ndarray):  # a loss alone will do
+        result = _first(result, "; return loss, None for now")
+    yield "loss", as_array(result, logits.dtype)
 
 
 def loss_gradient(nn, case):
@@ -177,11 +179,10 @@ def loss_gradient(nn, case):
     yield "labels afterwards", labels
 
 
-def _first(result):
+def _first(result, advice=""):
     if not isinstance(result, tuple) or len(result) != 2:
-        raise TypeError(
-            f"softmax_cross_entropy() returns (loss, dlogits), not {type(result).__name__}"
-        )
+        kind = "None" if result is None else type(result).__name__
+        raise TypeError(f"softmax_cross_entropy() returns (loss, dlogits), not {kind}{advice}")
     return result[0]
 
 
@@ -226,6 +227,9 @@ def network(nn, case):
     for number, layer in reversed(list(enumerate(parametric, start=1))):
         yield f"dW{number}", layer.dW
         yield f"db{number}", layer.db
+    for title in ("parameters", "gradients"):  # what an optimiser asks for: Network's, by super()
+        for name, array in getattr(net, title)():
+            yield f"{name} of net.{title}()", array
 
 
 def _remembering(method, outputs, number):
@@ -290,7 +294,7 @@ def _steps(net, optimiser, scale=1.0):
         optimiser.step()
         for name, p in net.parameters():
             yield f"{name[-1]} after step {number}", p
-        yield f"dW after step {number}", net.now["linear1.W"]
+        yield f"dW afterwards, in step {number}", net.now["linear1.W"]
 
 
 def adam_cases():

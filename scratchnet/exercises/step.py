@@ -221,7 +221,8 @@ def diagnose(step):
         if not first and not found:
             message += f" It may follow from {wrong[0]}."
         checks.append(Check(name, False, message, kin, found))
-    return checks
+    unjudged = "not judged: of the last layer it is `logits` and `dlogits`"
+    return checks + [Check(name, True, unjudged) for name in step.unjudged]
 
 
 def _as_float64(array):

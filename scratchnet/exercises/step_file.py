@@ -10,6 +10,7 @@ In the comments: B images, I inputs, O outputs.
 import re
 import zipfile
 from dataclasses import dataclass
+from difflib import SequenceMatcher
 from itertools import pairwise
 
 import numpy as np
@@ -28,6 +29,7 @@ class SavedStep:
     lr: float | None
     momentum: float
     weight_decay: float
+    unjudged: tuple = ()  # names of what follows the last layer: z3 of three layers
 
     @property
     def layers(self):
@@ -46,10 +48,15 @@ def load(path, weights=None):
             find out by their shapes.
 
     Raises:
-        DataError: no such file, or one that holds no step; the message says what is missing.
+        DataError: no such file, or one that holds no step, nothing to judge or a name that is
+            unknown; the message says what is missing or wrong.
         UsageError: square weights, which may be either.
     """
     arrays = _arrays(path)
+    last = 1
+    while f"W{last + 1}" in arrays:
+        last += 1
+    _refuse_unknown(path, arrays, last)
     for name in ("x", "labels", "W1", "b1"):
         if name not in arrays:
             raise DataError(f"{path} holds no {name!r}: x, labels, W1, b1, W2, ... are needed")
@@ -57,9 +64,6 @@ def load(path, weights=None):
     dtype = arrays["W1"].dtype
     if dtype not in (np.float32, np.float64):
         raise DataError(f"{path}: W1 is {dtype}, not float32 or float64")
-    last = 1
-    while f"W{last + 1}" in arrays:
-        last += 1
     scalars = {
         key: _scalar(path, arrays.pop(key, None), key) for key in ("lr", "momentum", "weight_decay")
     }
@@ -77,14 +81,20 @@ def load(path, weights=None):
                 start = np.zeros_like(before[name]) if velocity is None else velocity
                 before[f"v{name}"] = start.astype(dtype)
     given = {name: arrays[name] for name in names(last) if name in arrays}
+    if not given:
+        raise DataError(f"{path} holds nothing to judge: no logits, loss, dW1, W1_after, ...")
     if turned:
         for tensors in (before, given):
             for name, array in tensors.items():
                 if re.fullmatch(r"v?d?W\d+(_after)?", name) and array.ndim == 2:
                     tensors[name] = array.T
+    velocity = next((name for name in given if name[0] == "v"), None)
+    if velocity and not scalars["momentum"]:
+        raise DataError(f"{path} holds {velocity}, and no 'momentum' that is not 0")
     if scalars["lr"] is None and any(name.endswith("_after") for name in given):
         raise DataError(f"{path} holds parameters after the step, and no 'lr'")
     _check_shapes(path, x, before, last)
+    _check_labels(path, labels, classes=before[f"b{last}"].size)
     return SavedStep(
         x,
         labels,
@@ -93,6 +103,7 @@ def load(path, weights=None):
         scalars["lr"],
         scalars["momentum"] or 0.0,
         scalars["weight_decay"] or 0.0,
+        tuple(name for name in _of_the_output(last) if name in arrays),
     )
 
 
@@ -104,6 +115,28 @@ def _arrays(path):
         if isinstance(error, OSError) and error.errno is not None:
             raise DataError(f"{path}: {error.strerror}") from error
         raise DataError(f"{path} is no .npz file of arrays; numpy.savez writes one") from error
+
+
+def _refuse_unknown(path, arrays, last):
+    """A misspelt name would pass for one that was left out, and so for right."""
+    start = [f"{kind}{i}" for kind in ("W", "b", "vW", "vb") for i in range(1, last + 1)]
+    known = ["x", "labels", "lr", "momentum", "weight_decay", *start, *names(last)]
+    for name in sorted(arrays.keys() - {*known, *_of_the_output(last)}):
+        nearest = max(
+            known, key=lambda one: SequenceMatcher(None, name.lower(), one.lower()).ratio()
+        )
+        raise DataError(
+            f"{path}: {name!r} is the name of nothing in a step of a network with "
+            f"{last} layer{'s' * (last > 1)}; the nearest one is {nearest!r}"
+        )
+
+
+def _of_the_output(last):
+    """The names that z, a and their gradients would have in the last layer: logits has its place.
+
+    Some save them, with or without a ReLU or a softmax; so they are not judged.
+    """
+    return [f"{kind}{last}" for kind in ("z", "a", "da", "dz")]
 
 
 def _squeeze(arrays):
@@ -173,6 +206,15 @@ def _check_shapes(path, x, before, last):
                     )
         if not all(np.isfinite(before[f"{k}{i}"]).all() for k in "Wb"):
             raise DataError(f"{path}: W{i} or b{i} is not finite before the step")
+
+
+def _check_labels(path, labels, classes):
+    low, high = labels.min(), labels.max()
+    if low < 0 or high >= classes:
+        shifted = f": are they from 1 to {classes}?" if low > 0 and high == classes else ""
+        raise DataError(
+            f"{path}: labels go from {low} to {high}, not from 0 to {classes - 1}{shifted}"
+        )
 
 
 def names(last):

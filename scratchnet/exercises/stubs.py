@@ -46,6 +46,8 @@ def stub(name, to_write=CHAPTERS):
         first = node.body[0].end_lineno if documented else node.body[0].lineno - 1
         indent = " " * (node.col_offset + 4)
         marks = [f"{indent}# chapter {c.number}: {c.title}" for c in chapters[function]]
+        if len(marks) > 1:
+            marks[0] += f"; {chapters[function][0].part}"
         lines[first : node.end_lineno] = [*marks, f"{indent}raise NotImplementedError"]
     return flat_imports("\n".join(lines) + "\n")
 

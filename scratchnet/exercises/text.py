@@ -32,14 +32,29 @@ def describe(result, folder, newly_done, hints):
 
 
 def show_checks(checks):
-    """Return the checks as text: what is right in one line, what is wrong in one paragraph each."""
+    """Return the checks as text: what is right in one line, each mistake in a paragraph.
+
+    Of what is wrong after the first, only what names another mistake, or ended it all, has one.
+    """
     right = [check.check for check in checks if check.message.startswith("ok")]
     parts = [_wrapped(f"ok: {', '.join(right)}", "  ")] if right else []
+    named, also = None, []  # what has been named so far; None before anything is wrong
     for check in checks:
-        if not check.message.startswith("ok"):
-            parts.append(_wrapped(f"{check.check}: {check.message}", "  "))
-            if check.example:
-                parts.append(textwrap.indent(check.example, "      "))
+        if check.check in right:
+            continue
+        new = named is None or check.check in ("runs", "written") or {*check.diagnosis} - named
+        if not check.ok and not new:
+            also.append(check.check)
+            continue
+        parts.append(_wrapped(f"{check.check}: {check.message}", "  "))
+        if check.example:
+            parts.append(textwrap.indent(check.example, "      "))
+        if not check.ok:
+            named = {*(named or ()), *check.diagnosis}
+    if also:
+        parts.append(
+            _wrapped(f"also wrong, as a consequence or by itself: {', '.join(also)}", "  ")
+        )
     return "\n".join(parts)
 
 

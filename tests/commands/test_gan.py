@@ -190,6 +190,10 @@ class TestARun:
         scratchnet.gan.main(["--data-dir", str(digits_folder), "--dry-run", *map(str, OPTIONS)])
         assert "\nfiles " not in capsys.readouterr().out
 
+    def test_draws_a_hundred_digits_ten_a_row(self, finished):
+        with Image.open(finished[0] / "digits" / "epoch-000.png") as picture:
+            assert picture.size == (10 * 30 + 2, 10 * 30 + 2)
+
     def test_that_is_dry_takes_one_batch_and_leaves_nothing(self, digits_folder, tmp_path):
         shown = train(digits_folder, tmp_path / "out", *OPTIONS, "--dry-run")
         assert "Step [1/1]" in shown.stdout

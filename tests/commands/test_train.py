@@ -238,6 +238,13 @@ class TestARun:
             assert shown.returncode == 0, shown.stderr
             assert len(weights(out)) == 4 * (len(hidden) + 1)
 
+    def test_says_where_the_code_of_the_fused_engine_is_from(self, digits_folder, capsys):
+        words = ["--data-dir", str(digits_folder), "--engine", "fused", "--dry-run", "--no-plots"]
+        for origin in ("(compiled|loaded from the cache)", "loaded from the cache"):
+            scratchnet.train.main(words)
+            said = rf"\n        its code {origin} in \d+\.\d s\n"
+            assert re.search(said, capsys.readouterr().out)
+
     def test_that_is_dry_leaves_no_file(self, digits_folder, tmp_path):
         command = "import sys; from scratchnet import train; train.main(sys.argv[1:])"
         command += "; print('imported', {'matplotlib', 'numba'} & set(sys.modules))"

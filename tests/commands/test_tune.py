@@ -175,7 +175,7 @@ class TestWorkersOfOneStudy:
         for name, seed in (("one", 0), ("two", 0), ("three", 1)):
             folder = tmp_path / name
             folder.mkdir()
-            worker = dataclasses.replace(self.worker(storage, folder, 3), seed=seed)
+            worker = dataclasses.replace(self.worker(storage, folder, 2), seed=seed)
             drawn.append([trial.value for trial in worker.work(self.objective)])
         assert drawn[0] == drawn[1]
         assert not set(drawn[0]) & set(drawn[2])
@@ -405,7 +405,7 @@ def test_a_process_that_was_lost_is_told(digits_folder, tmp_path, monkeypatch, c
     best = optuna.trial.create_trial(value=0.9)
     monkeypatch.setattr(search, "compile_engine", lambda train: None)
     monkeypatch.setattr(tune, "search_in_processes", lambda *_: (None, 1))
-    monkeypatch.setattr(tune, "write_results", lambda *_: best)
+    monkeypatch.setattr(tune, "write_results", lambda *_: (best, []))
     tune.main(["--data-dir", str(digits_folder), "--out", str(tmp_path), "--jobs", "3"])
     assert "\nlost    1 of 3 processes; the others did their trials\n" in capsys.readouterr().out
 

@@ -13,6 +13,7 @@ from scratchnet.exercises.chapters import by_number
 from scratchnet.exercises.check import check_chapter, judge
 from scratchnet.exercises.implementation import FILES
 from scratchnet.exercises.relation import Known, relation, words
+from scratchnet.exercises.variants import VARIANTS
 
 BY_NAME = {bug.name: bug for bug in matrix.MISTAKES}
 LEARNERS = [bug for bug in matrix.MISTAKES if bug.file in FILES.values()]
@@ -76,6 +77,33 @@ def test_mistakes_at_once_in_several_functions_are_all_named(chapter, names):
     nn = implementation.with_bugs(*(BY_NAME[name] for name in names))
     checks = judge(chapter, diagnosis.trace(nn, chapter.probe, chapter.cases()))
     assert {name for check in checks for name in check.diagnosis} == names
+
+
+@pytest.mark.parametrize("variant", VARIANTS[::7], ids=lambda bug: f"{bug.name}, {bug.edits[0][1]}")
+def test_a_variant_has_the_name_of_its_mistake(variant):
+    nn = implementation.with_bugs(variant)
+    chapters = (by_number(n) for n in ("softmax_cross_entropy", "loss_gradient", "linear_backward",
+                                       "batches", "gan_parts"))  # fmt: skip
+    checks = (judge(c, diagnosis.trace(nn, c.probe, c.cases())) for c in chapters)
+    wrong = next(its for its in checks if not all(check.ok for check in its))
+    assert {name for check in wrong for name in check.diagnosis} == {variant.name}
+
+
+def test_variants_are_of_mistakes_in_the_catalogue_and_the_readme_counts_them():
+    assert all(BY_NAME[variant.name].file == variant.file for variant in VARIANTS)
+    assert len(set(VARIANTS)) == len(VARIANTS)
+    readme = (implementation.PACKAGE / "exercises/README.md").read_text(encoding="utf-8")
+    assert f"{len(VARIANTS)} [variants](variants.py)" in readme
+
+
+def test_an_mlp_that_does_not_call_super_does_not_pass_the_chapter():
+    chapter, sources = by_number("chain"), implementation.sources()
+    path, text = sources["network"]
+    text = text.replace("super().__init__(layers[:-1])", "self.layers = layers[:-1]")
+    nn = implementation.Implementation(sources | {"network": (path, text)})
+    checks = judge(chapter, diagnosis.trace(nn, chapter.probe, chapter.cases()))
+    assert checks[-1].check == "runs"
+    assert "_found" in checks[-1].message
 
 
 RNG = np.random.default_rng(0)

@@ -1,9 +1,10 @@
-"""No false alarm: whoever writes it differently, and right, is told so."""
+"""Whoever writes it differently is told so: that it is right, or which mistake is in it."""
 
 from collections import Counter
 
 import pytest
 
+from scratchnet.checking.bugs import BUGS
 from scratchnet.exercises import diagnosis, implementation
 from scratchnet.exercises.chapters import by_number
 from scratchnet.exercises.check import judge
@@ -22,9 +23,9 @@ def rewritten(file, pairs):
 
 
 def alarms(chapter, nn):
-    """What the chapter finds wrong with an implementation."""
+    """The checks that the chapter finds wrong with an implementation."""
     traces = diagnosis.trace(nn, chapter.probe, chapter.cases())
-    return [f"{c.check}: {c.message}" for c in judge(chapter, traces) if not c.ok]
+    return [check for check in judge(chapter, traces) if not check.ok]
 
 
 @pytest.mark.parametrize("name", dict.fromkeys(name for name, *_ in GROUPS))
@@ -39,3 +40,56 @@ def test_there_are_at_least_200_of_them_all_different():
     found = Counter(str(rewrite) for rewrite in rewrites())
     assert len(found) >= 200
     assert max(found.values()) == 1
+
+
+# Among these rewrites the same text is another mistake: (name of a mistake, what is rewritten).
+ANOTHER_MISTAKE = {
+    ("Momentum averages: v gets (1 - momentum) g", "v += self.weight_decay * p"),
+    ("One sum for the whole batch", "np.log(total).sum()"),
+}
+
+
+def pairs():
+    """Return [(chapter, mistake, text, implementation)]: mistakes in rewrites with a place for it.
+
+    Left out are those that are another mistake there.
+    """
+    found = []
+    for name, file, sites, _ in GROUPS:
+        for bug in (bug for bug in BUGS if bug.file == FILES[file]):
+            for right, text in ((site.right, text) for site in sites for text in site.others):
+                if any(bug.name == its and part in text for its, part in ANOTHER_MISTAKE):
+                    continue
+                sources = implementation.sources()
+                path, ours = sources[file]
+                try:
+                    planted = bug.plant(ours.replace(right, text))
+                except ValueError:
+                    continue  # the mistake is in the text that is rewritten
+                nn = Implementation(sources | {file: (path, planted)})
+                found.append((by_number(name), bug.name, text, nn))
+    return found
+
+
+def count_named(some):
+    """Count the pairs in which the chapter gives the mistake its name, and no other.
+
+    Left out are mistakes that the chapter does not show, and texts that do not run with them.
+    """
+    count = 0
+    for chapter, name, text, nn in some:
+        wrong = alarms(chapter, nn)
+        if wrong and wrong[0].check != "runs":
+            assert {name for check in wrong for name in check.diagnosis} == {name}, text
+            count += 1
+    return count
+
+
+def test_a_mistake_in_a_rewrite_has_the_name_that_it_has_in_our_text():
+    assert count_named(pairs()[::25]) >= 20
+
+
+@pytest.mark.exhaustive
+def test_every_mistake_in_every_rewrite_has_its_name_and_the_readme_says_in_how_many_pairs():
+    readme = (implementation.PACKAGE / "exercises/README.md").read_text(encoding="utf-8")
+    assert f"{count_named(pairs())} pairs of a mistake and a rewrite" in readme

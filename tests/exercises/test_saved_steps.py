@@ -1,6 +1,8 @@
 """A right step of any framework, precision and layout is right; a file is read or refused."""
 
+import re
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -136,6 +138,36 @@ def test_weights_may_have_their_outputs_first_and_labels_may_be_onehot(tmp_path)
     assert not alarms(tmp_path / "step.npz", arrays, "oi")
 
 
+@pytest.mark.parametrize("kind", [lambda loss: loss, lambda loss: loss.item()])
+def test_the_lines_of_the_readme_save_a_step_of_pytorch(kind, tmp_path, monkeypatch):
+    import torch
+
+    def train_step(model, x, labels):
+        loss = torch.nn.functional.cross_entropy(model(x), labels)
+        loss.backward()
+        torch.optim.SGD(model.parameters(), 0.1).step()
+        return kind(loss)
+
+    torch.manual_seed(0)
+    layers = torch.nn.Linear(6, 5), torch.nn.ReLU(), torch.nn.Linear(5, 3)
+    given = {"model": torch.nn.Sequential(*layers), "train_step": train_step}
+    given |= {"x": torch.randn(4, 6), "labels": torch.tensor([0, 2, 1, 2])}
+    readme = Path(step.__file__).with_name("README.md").read_text(encoding="utf-8")
+    (lines,) = re.findall(r"From PyTorch:\n\n```python\n(.*?)```", readme, re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    exec(lines, {"torch": torch, "np": np} | given)
+    checks = step.diagnose(step.load("step.npz"))
+    assert [c.check for c in checks if c.ok] == [
+        "loss",
+        *(
+            f"{before}{letter}{i}{after}"
+            for before, after, order in (("d", "", (2, 1)), ("", "_after", (1, 2)))
+            for i in order
+            for letter in "Wb"
+        ),
+    ]
+
+
 def test_two_mistakes_at_once_are_both_named(tmp_path):
     arrays = start(np.random.default_rng(0), 8, np.float64)
     arrays |= plain_step(arrays)
@@ -159,6 +191,14 @@ def test_two_mistakes_at_once_are_both_named(tmp_path):
         ({"W1": np.ones((4, 4), np.float32)}, "do not follow one another"),
         ({"lr": np.array(["0.1"])}, "not one finite number"),
         ({"W1": np.ones((30, 24), int)}, "not float32 or float64"),
+        ({"dw1": np.ones((30, 24))}, "'dw1' is .* 3 layers; the nearest one is 'dW1'"),
+        ({"W1_afer": np.ones((30, 24))}, "the nearest one is 'W1_after'"),
+        ({"X": np.ones((8, 30)), "x": None}, "the nearest one is 'x'"),
+        ({"z4": np.ones((8, 10))}, "'z4' is the name of nothing"),
+        ({"labels": np.arange(3, 11)}, r"labels go from 3 to 10, not .* from 1 to 10\?"),
+        ({"labels": np.arange(-1, 7)}, "labels go from -1 to 6, not from 0 to 9$"),
+        ({"momentum": None}, "holds vW1_after, and no 'momentum'"),
+        ({"momentum": 0.0}, "holds vW1_after, and no 'momentum'"),
     ],
 )
 def test_a_file_that_holds_no_step_is_refused_in_one_line(change, message, tmp_path):
@@ -169,8 +209,25 @@ def test_a_file_that_holds_no_step_is_refused_in_one_line(change, message, tmp_p
         step.load(tmp_path / "step.npz")
 
 
+def test_a_file_in_which_nothing_is_to_be_judged_is_not_called_right(tmp_path):
+    np.savez(tmp_path / "step.npz", **start(np.random.default_rng(0), 8, np.float32))
+    with pytest.raises(DataError, match="holds nothing to judge"):
+        step.load(tmp_path / "step.npz")
+
+
+def test_a_z_or_an_a_of_the_last_layer_may_be_there_and_is_said_not_to_be_judged(tmp_path):
+    arrays = start(np.random.default_rng(0), 8, np.float32)
+    arrays |= plain_step(arrays)
+    wrong = -arrays["logits"]
+    np.savez(tmp_path / "step.npz", **arrays, z3=arrays["logits"], a3=wrong)
+    checks = step.diagnose(step.load(tmp_path / "step.npz"))
+    assert all(check.ok for check in checks)
+    assert [check.check for check in checks if "not judged" in check.message] == ["z3", "a3"]
+
+
 def test_square_weights_have_to_be_said_and_other_files_are_refused(tmp_path):
     square = {"x": np.ones((2, 4)), "labels": np.zeros(2, int), "W1": np.eye(4), "b1": np.ones(4)}
+    square["logits"] = square["x"] @ square["W1"] + square["b1"]
     np.savez(tmp_path / "step.npz", **square)
     with pytest.raises(UsageError, match="--weights"):
         step.load(tmp_path / "step.npz")

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 import runpy
 import sys
 from types import SimpleNamespace
@@ -83,7 +84,27 @@ def test_a_bug_that_makes_no_matrix_product_of_its_shapes_is_detected_by_that(di
     assert detection.detect(planted, digits, pictures) == ("a shape", np.inf)
 
 
-def test_another_data_set_than_mnist_and_its_sample_is_refused(capsys):
+@pytest.mark.parametrize("right", RIGHTS[:2], ids=lambda right: right.model)
+def test_the_probes_are_pre_activations_of_0_and_logits_in_the_thousands(right, digits, pictures):
+    *_, zeros, huge = detection._steps(import_planted(right), digits, pictures, right.model)
+
+    hidden = [name for name in zeros.ours if re.fullmatch(r"z\d", name)]
+    assert len(hidden) >= 2
+    assert not any(zeros.ours[z][:, 0].any() for z in hidden)
+    assert np.abs(huge.ours["logits"]).max() > 1000
+
+
+def test_the_probes_of_a_gan_are_the_same(digits, pictures):
+    gan = RIGHTS[4]
+    *_, zeros, _, huge, _ = detection._gan_steps(import_planted(gan), digits, pictures, gan.model)
+
+    assert not zeros.ours["z1"][:, 0].any()  # of the discriminator, whose turn it is
+    assert np.abs(huge.ours["logits"]).max() > 1000
+
+
+def test_another_data_set_than_mnist_and_its_sample_is_refused(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(mutation, "RESULTS", tmp_path / "results.json")
+    monkeypatch.setattr(mutation, "measure", lambda *_: [])
     with pytest.raises(SystemExit) as stop:
         mutation.main(["--dataset", "cifar"])
 

@@ -5,6 +5,7 @@ import json
 import math
 import re
 
+import numpy as np
 import pytest
 
 from scratchnet import kernels
@@ -19,7 +20,9 @@ from scratchnet.cli.options import (
     whole_number,
 )
 from scratchnet.errors import CheckpointError, UsageError
+from scratchnet.kernels.conv_ops import COMPILED_OPS, IMPLICIT_GEMM_OPS
 from scratchnet.training.config import (
+    MODELS,
     GANConfig,
     RobustnessConfig,
     TrainConfig,
@@ -61,6 +64,16 @@ def test_nothing_said_leaves_everything_to_the_defaults_of_the_model():
     assert (mlp.lr, mlp.hidden, mlp.epochs, mlp.matmul) == (0.1, [128, 64], 10, "numpy")
     assert (cnn.lr, cnn.hidden, cnn.epochs, cnn.matmul) == (0.01, [128], 5, "simd")
     assert TrainConfig(model="cnn", lr=0.5).lr == 0.5
+
+
+def test_the_discriminator_is_the_generator_in_reverse_by_default():
+    assert GANConfig().discriminator_hidden == GANConfig().hidden[::-1] == [512, 256]
+
+
+@pytest.mark.parametrize(("name", "ops"), [("simd", IMPLICIT_GEMM_OPS), ("numpy", COMPILED_OPS)])
+def test_the_kernel_of_a_cnn_decides_how_it_convolves(name, ops):
+    network = MODELS["cnn"]([4], rng=np.random.default_rng(0), matmul=kernels.get(name))
+    assert {layer.ops for layer in network.layers if hasattr(layer, "ops")} == {ops}
 
 
 def test_null_and_false_in_a_file_say_nothing_and_hide_nothing_behind_them(tmp_path):
