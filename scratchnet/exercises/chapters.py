@@ -3,14 +3,13 @@
 A chapter's check needs its own file and those of chapters before it, never a later one.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from scratchnet.exercises import image_probes, probes
 
 
 @dataclass(frozen=True)
 class Chapter:
-    number: int
     name: str
     title: str
     file: str  # without ".py"
@@ -23,6 +22,7 @@ class Chapter:
     gradients: object = None  # what finite differences check as well, a function of `probes`
     milestone: str = ""  # the model whose training it is
     more: tuple = ()  # (file, functions) in other files
+    number: int = 0  # from 1, in the order of CHAPTERS
     part: str = ""  # what is enough of a function that a later chapter goes on with
 
     @property
@@ -38,35 +38,35 @@ class Chapter:
 
 _ROWS = (
     Chapter(
-        0, "linear_forward", "the dense layer, forward", "layers", ("Linear.forward",),
+        "linear_forward", "the dense layer, forward", "layers", ("Linear.forward",),
         "1-dense-layer",
         "Two layers without anything between them: what can they compute that one cannot?",
         "Nothing: (x W1 + b1) W2 + b2 = x (W1 W2) + (b1 W2 + b2), which is one layer.",
         probes.linear_forward, probes.linear_cases,
     ),
     Chapter(
-        0, "relu", "ReLU", "layers", ("ReLU.forward", "ReLU.backward"), "2-relu",
+        "relu", "ReLU", "layers", ("ReLU.forward", "ReLU.backward"), "2-relu",
         "What happens to the training loss if the mask is taken from dy? And to the accuracy?",
         "It learns next to nothing: 11 % after two epochs, and so you would notice. A ReLU that "
         "leaks a hundredth in the backward pass reaches 96 %, more than the right one.",
         probes.relu, probes.relu_cases,
     ),
     Chapter(
-        0, "softmax_cross_entropy", "softmax cross-entropy, and its stability", "losses",
+        "softmax_cross_entropy", "softmax cross-entropy, and its stability", "losses",
         ("softmax", "softmax_cross_entropy"), "3-softmax-with-cross-entropy",
         "A network that knows nothing gives every digit a tenth. What is its loss?",
         "log 10 = 2.303 nats. A first loss that is far from it shows a mistake before training.",
         probes.loss, probes.logits_cases, part="return loss, None for now",
     ),
     Chapter(
-        0, "loss_gradient", "the gradient of the loss", "losses", ("softmax_cross_entropy",),
+        "loss_gradient", "the gradient of the loss", "losses", ("softmax_cross_entropy",),
         "3-softmax-with-cross-entropy",
         "What do the ten numbers of a row of dlogits add up to, whatever the logits are?",
         "To 0: p adds up to 1, and so does the onehot vector that is taken from it.",
         probes.loss_gradient, probes.logits_cases,
     ),
     Chapter(
-        0, "linear_backward", "the way back through Linear", "layers", ("Linear.backward",),
+        "linear_backward", "the way back through Linear", "layers", ("Linear.backward",),
         "1-dense-layer",
         "All weights of a layer are equal at the start. Do they stay equal?",
         "Those that lead to one output differ soon, as their inputs do; but the units of a hidden "
@@ -74,7 +74,7 @@ _ROWS = (
         probes.linear_backward, probes.linear_cases, probes.linear_gradients,
     ),
     Chapter(
-        0, "chain", "the chain: a network, forward and back", "network",
+        "chain", "the chain: a network, forward and back", "network",
         ("Network.forward", "Network.backward", "MLP.__init__"), "backpropagation-in-ten-lines",
         "A ReLU behind the logits: what can the network no longer say?",
         "That a class is unlikely: no logit is below 0 any more, and where all are 0 no gradient "
@@ -82,14 +82,14 @@ _ROWS = (
         probes.network, probes.network_cases,
     ),
     Chapter(
-        0, "sgd", "gradient descent, momentum, weight decay", "optim", ("SGD.step",),
+        "sgd", "gradient descent, momentum, weight decay", "optim", ("SGD.step",),
         "6-momentum-and-weight-decay",
         "With momentum 0.9 and a gradient that never changes: how long does a step become?",
         "Ten times as long: 1 + 0.9 + 0.81 + ... = 1 / (1 - 0.9).",
         probes.sgd, probes.sgd_cases,
     ),
     Chapter(
-        0, "batches", "pixels and shuffled batches", "batches", ("to_unit_interval", "batches"),
+        "batches", "pixels and shuffled batches", "batches", ("to_unit_interval", "batches"),
         "the-first-twenty-lines",
         "60,000 images in batches of 32 are 1,875; and how many are 55,000?",
         "1,719: the last holds 24 images. Left out, they would be others in every epoch, and no "
@@ -97,13 +97,13 @@ _ROWS = (
         probes.batches, probes.batches_cases,
     ),
     Chapter(
-        0, "milestone_mlp", "milestone: your code learns MNIST", "network", (), "",
+        "milestone_mlp", "milestone: your code learns MNIST", "network", (), "",
         "After a single epoch, how many of a hundred digits are right: 50, 80, 95?",
         "About 95. What is left takes the other epochs.",
         milestone="mlp",
     ),
     Chapter(
-        0, "convolution", "convolution as one matrix product", "conv",
+        "convolution", "convolution as one matrix product", "conv",
         ("unfold", "fold", "conv2d", "conv2d_weight", "conv2d_input", "Conv2d.backward"),
         "4-convolution-as-im2col",
         "A pixel in the middle lies in how many of the 5 by 5 patches? And one in the corner?",
@@ -111,7 +111,7 @@ _ROWS = (
         image_probes.conv, image_probes.conv_cases, image_probes.conv_gradients,
     ),
     Chapter(
-        0, "pooling", "max pooling, and a network of it all", "conv",
+        "pooling", "max pooling, and a network of it all", "conv",
         ("max_pool", "max_pool_backward", "Flatten.forward", "Flatten.backward"),
         "5-max-pooling",
         "In a window of four zeros, which pixel gets the gradient? How often does that happen?",
@@ -120,20 +120,20 @@ _ROWS = (
         more=(("cnn", ("CNN.forward",)),),
     ),
     Chapter(
-        0, "milestone_cnn", "milestone: 98.5 %", "cnn", (), "",
+        "milestone_cnn", "milestone: 98.5 %", "cnn", (), "",
         "The CNN has about twice the weights of the MLP. How many times the multiplications?",
         "About 28 times: each weight of a convolution is used at every place of the image.",
         milestone="cnn",
     ),
     Chapter(
-        0, "adam", "Adam", "optim", ("adam_update", "Adam.step"), "7-adam",
+        "adam", "Adam", "optim", ("adam_update", "Adam.step"), "7-adam",
         "All gradients become 100 times as large. What does Adam do?",
         "The same as before: m grows by 100, the root of v as well. Gradient descent would step "
         "100 times as far.",
         probes.adam, probes.adam_cases,
     ),
     Chapter(
-        0, "gan_parts", "what a GAN needs: LeakyReLU, tanh, the binary loss", "activations",
+        "gan_parts", "what a GAN needs: LeakyReLU, tanh, the binary loss", "activations",
         ("LeakyReLU.forward", "LeakyReLU.backward", "Tanh.forward", "Tanh.backward"),
         "8-the-two-losses-of-a-gan",
         "The discriminator says 0.5 of every image. What is its loss?",
@@ -142,7 +142,7 @@ _ROWS = (
         more=(("losses", ("binary_cross_entropy",)),),
     ),
     Chapter(
-        0, "gan_steps", "the two steps of a GAN", "gan",
+        "gan_steps", "the two steps of a GAN", "gan",
         ("GAN.__init__", "GAN.discriminator_step", "GAN.generator_step", "train_step",
          "discriminator_batch", "generator_batch"),
         "8-the-two-losses-of-a-gan",
@@ -153,22 +153,20 @@ _ROWS = (
         image_probes.gan, image_probes.gan_cases,
     ),
     Chapter(
-        0, "milestone_gan", "milestone: digits out of noise", "gan", (), "",
+        "milestone_gan", "milestone: digits out of noise", "gan", (), "",
         "Which loss should fall in the long run, the generator's or the discriminator's?",
         "Neither: each is as good as the other lets it be. One looks at the digits.",
         milestone="gan",
     ),
     Chapter(
-        0, "kernel", "a matrix product in Numba", "kernel", ("matmul",), "",
+        "kernel", "a matrix product in Numba", "kernel", ("matmul",), "",
         "Three loops have six orders. Does it matter which is innermost?",
         "A great deal: along a row the machine loads eight or sixteen numbers at once, down a "
         "column one.",
     ),
 )  # fmt: skip
 
-CHAPTERS = tuple(
-    Chapter(**{**vars(row), "number": number}) for number, row in enumerate(_ROWS, start=1)
-)
+CHAPTERS = tuple(replace(row, number=number) for number, row in enumerate(_ROWS, start=1))
 
 
 def by_number(text):

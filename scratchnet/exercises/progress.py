@@ -1,4 +1,4 @@
-"""What a learner has done so far, in the file .progress.json of his folder."""
+"""What a learner has done so far, in the file .progress.json of the folder."""
 
 import json
 from pathlib import Path

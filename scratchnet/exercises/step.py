@@ -17,7 +17,7 @@ import numpy as np
 from scratchnet.checking.bugs import BUGS
 from scratchnet.checking.comparison import MAX_LIMIT, compare
 from scratchnet.checking.layer_bounds import LOSSES, step_bounds
-from scratchnet.checking.trace import watch
+from scratchnet.checking.trace import short, watch
 from scratchnet.exercises import implementation
 from scratchnet.exercises.check import Check, describe
 from scratchnet.exercises.diagnosis import explain
@@ -42,11 +42,11 @@ def recompute(nn, step, dtype, sides=None):
     """
     sizes = [step.x.shape[1], *(step.before[f"b{i}"].size for i in range(1, step.layers + 1))]
     network = nn.network.MLP(sizes, rng=np.random.default_rng(0), dtype=dtype)
-    for name, p in network.parameters():
-        p[...] = step.before[_short(name)]
+    for name, p in short(network.parameters()).items():
+        p[...] = step.before[name]
     optimiser = nn.optim.SGD(network, step.lr or 1.0, step.momentum, step.weight_decay)
-    for name, v in optimiser.velocities if step.momentum else ():
-        v[...] = step.before["v" + _short(name)]
+    for name, v in short(optimiser.velocities if step.momentum else (), "v").items():
+        v[...] = step.before[name]
     for number, layer in enumerate(network.layers):
         mask = (sides or {}).get(f"z{(number + 1) // 2}")
         if number % 2 and mask is not None:
@@ -73,12 +73,6 @@ def _sided(layer, forward, mask):
         return y
 
     return sided
-
-
-def _short(name):
-    """ "linear1.W" -> "W1"."""
-    layer, letter = name.split(".")
-    return letter + re.sub(r"\D", "", layer)
 
 
 class Expectation:

@@ -1,4 +1,4 @@
-"""The learner's folder: our files with the bodies taken out that he is to write.
+"""The learner's folder: our files without the bodies that are to be written.
 
 The stubs are made from the files themselves, so that names, signatures and docstrings are those of
 scratchnet, and what is given agrees with what is asked for.

@@ -91,6 +91,11 @@ The same order in every epoch
 The same order in every epoch
     - order = shuffled(len(x), seed=seed, epoch=epoch)  # (N,)
     -     for first in
+    + order = np.random.RandomState(seed).permutation(len(x))
+    +     for first in
+The same order in every epoch
+    - order = shuffled(len(x), seed=seed, epoch=epoch)  # (N,)
+    -     for first in
     + order = shuffled(len(x), seed=seed, epoch=0)
     +     for first in
 """

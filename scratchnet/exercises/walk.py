@@ -17,7 +17,7 @@ from types import SimpleNamespace as Case
 
 import numpy as np
 
-from scratchnet.checking.trace import state, watch
+from scratchnet.checking.trace import short, state, watch
 from scratchnet.exercises import implementation
 from scratchnet.exercises.probes import digits
 from scratchnet.exercises.sample_training import RECIPE
@@ -134,19 +134,12 @@ def _batches(nn, case):
 
 def _set_state(network, optimiser, right):
     """Give the parameters and the optimiser's state the right values, where they have the shape."""
-    arrays = dict(_named(network.parameters()))
+    arrays = short(network.parameters())
     for letter, kept in optimiser.state().items():
-        pairs = {"t": kept} if isinstance(kept, np.ndarray) else dict(_named(kept, letter))
-        arrays |= pairs
+        arrays |= {"t": kept} if isinstance(kept, np.ndarray) else short(kept, letter)
     for name, array in arrays.items():
         if name in right and array.shape == right[name].shape:
             array[...] = right[name]
-
-
-def _named(pairs, prefix=""):
-    for name, array in pairs:
-        number, letter = re.fullmatch(r"[a-z]+(\d+)\.(\w+)", name).groups()
-        yield f"{prefix}{letter}{number}", array
 
 
 def _in_order(trace, title):

@@ -242,7 +242,7 @@ class TestARun:
         words = ["--data-dir", str(digits_folder), "--engine", "fused", "--dry-run", "--no-plots"]
         for origin in ("(compiled|loaded from the cache)", "loaded from the cache"):
             scratchnet.train.main(words)
-            said = rf"\n        its code {origin} in \d+\.\d s\n"
+            said = rf"\ncode    making the kernels ready: {origin} in \d+\.\d s\n"
             assert re.search(said, capsys.readouterr().out)
 
     def test_that_is_dry_leaves_no_file(self, digits_folder, tmp_path):
