@@ -27,6 +27,15 @@ KERNELS = tuple(f"kernels.{name}" for name in ("conv_ops", "adam", "loops", "sim
 OF_COMMANDS = ("kernels.fused", "data.corruptions", "evaluation.plots", "train", "gan")
 
 
+class Uncached(NullCache):
+    """In place of `scratchnet.kernels.jit.DiskCache`: keeps nothing."""
+
+    compilations = 0
+
+    def __init__(self, py_func):
+        pass
+
+
 def plant(bug, folder):
     """Write a copy of the package scratchnet with the bug in it into the folder.
 
@@ -56,7 +65,7 @@ def import_planted(bug):
                 jit = importlib.import_module("scratchnet.kernels.jit")
                 if bug.file.startswith("kernels/") and bug.edits:
                     # Machine code of these sources alone: in the cache lies that of the right ones.
-                    jit.DiskCache = lambda py_func: NullCache()
+                    jit.DiskCache = Uncached
                 else:
                     jit.cache_folder()  # named after the sources, while they are there
             for name in needed:
