@@ -47,7 +47,10 @@ def test_a_training_still_prints_what_the_first_page_shows(digits_folder, tmp_pa
     ],
     ids=["lockstep", "free-run"],
 )
-def test_lockstep_still_prints_what_its_page_shows(makers, options, digits_folder, capsys):
+def test_lockstep_still_prints_what_its_page_shows(
+    makers, options, digits_folder, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)  # the curve goes there
     lockstep.main(["--data-dir", str(digits_folder), *options])
     printed = {form(line) for line in capsys.readouterr().out.splitlines()}
     for maker in makers:
