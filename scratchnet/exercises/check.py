@@ -59,11 +59,8 @@ class Result:
 
 def check_chapter(folder, chapter):
     """Check one chapter of a learner's folder; return the Result."""
-    for name in chapter.files:
-        path = Path(folder, f"{name}.py")
-        if not path.is_file():
-            is_what = "is no file" if path.exists() else "is missing"
-            return Result(chapter, [Check("runs", False, f"{path} {is_what}")])
+    if missing := missing_file(folder, chapter.files):
+        return Result(chapter, [missing])
     outcome = runner.run(
         _run_folder, os.path.abspath(folder), chapter, runner.SECONDS, seconds=2 * runner.SECONDS
     )
@@ -74,6 +71,16 @@ def check_chapter(folder, chapter):
     if all(check.ok for check in checks):
         checks += [_slope_check(name, slope) for name, slope in slopes.items()]
     return Result(chapter, checks, outcome.printed)
+
+
+def missing_file(folder, names):
+    """Return the Check that fails since one of the files, without ".py", is not there, or None."""
+    for name in names:
+        path = Path(folder, f"{name}.py")
+        if not path.is_file():
+            is_what = "is no file" if path.exists() else "is missing"
+            return Check("runs", False, f"{path} {is_what}")
+    return None
 
 
 def _run_folder(folder, chapter, seconds):

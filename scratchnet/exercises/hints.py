@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from scratchnet.checking.bugs import BUGS
+from scratchnet.exercises.implementation import functions
 
 STEPS = 4
 
@@ -16,8 +17,8 @@ def hint(folder, result, step):
     if check.check in ("runs", "written") or not chapter.probe:
         return f"{check.check}: {check.message}"
     if step == 1:
-        functions = " or ".join(dict.fromkeys(name for _, name in chapter.written))
-        return f"{check.check} is the first that is wrong, so look at what makes it: {functions}."
+        names = " or ".join(name for _, name in chapter.written)
+        return f"{check.check} is the first that is wrong, so look at what makes it: {names}."
     if step == 2:
         if check.relation:
             return f"{check.check} is {check.relation.removesuffix(' x')}" + (
@@ -43,7 +44,7 @@ def _line(folder, chapter, check):
     for file, function in chapter.written:
         path = Path(folder, f"{file}.py")
         lines = path.read_text(encoding="utf-8").splitlines()
-        node = _find(ast.parse("\n".join(lines)), function)
+        node = functions(ast.parse("\n".join(lines))).get(function)
         if node is not None:
             body = node.body[1:] if ast.get_docstring(node) is not None else node.body
             first = body[0].lineno if body else node.lineno
@@ -66,13 +67,3 @@ def _line(folder, chapter, check):
     found = [c for c in candidates if assigned.search(c[2])]
     returned = [c for c in candidates if c[2].strip().startswith("return")]
     return (found or returned or candidates)[-1]
-
-
-def _find(tree, name):
-    parts = name.split(".")
-    for node in ast.walk(tree):
-        if isinstance(node, ast.ClassDef) and len(parts) == 2 and node.name == parts[0]:
-            return _find(node, parts[1])
-        if isinstance(node, ast.FunctionDef) and parts == [node.name]:
-            return node
-    return None

@@ -19,7 +19,7 @@ from scratchnet.checking.bugs import BUGS
 from scratchnet.errors import DataError, UsageError
 from scratchnet.exercises import diagnosis, implementation, runner, sample_training, walk
 from scratchnet.exercises.chapters import CHAPTERS
-from scratchnet.exercises.stubs import flat_imports
+from scratchnet.exercises.stubs import flat_imports, new_folder
 from scratchnet.files import write_csv, write_json
 
 HUNTED = tuple(bug for bug in BUGS if bug.file in implementation.FILES.values())
@@ -113,10 +113,7 @@ def write(folder, seed):
     """
     if seed < 0:
         raise UsageError(f"--seed {seed}: a seed is a whole number from 0 on")
-    folder, bug = Path(folder), mistake(seed)
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise FileExistsError(17, "exists already and is not empty", str(folder))
-    folder.mkdir(parents=True, exist_ok=True)
+    folder, bug = new_folder(folder), mistake(seed)
     for name, (_, text) in implementation.sources(bug).items():
         (folder / f"{name}.py").write_text(bare(flat_imports(text)), encoding="utf-8")
     training = sample_training.train(implementation.with_bugs(bug), bug.model)

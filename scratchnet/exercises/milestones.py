@@ -18,9 +18,10 @@ from pathlib import Path
 import numpy as np
 
 from scratchnet.exercises import diagnosis, implementation, probes, runner
-from scratchnet.exercises.check import Check, Result
+from scratchnet.exercises.check import Check, Result, missing_file
 from scratchnet.exercises.implementation import FILES, PACKAGE
 from scratchnet.exercises.relation import alike
+from scratchnet.exercises.walk import SMALL, build
 
 STEPS = 60  # beside ours, on batches of 32 and 6: rounding adds up, and mistakes far more
 DRIFT = 1e-8  # of the largest element, after all of them
@@ -60,13 +61,12 @@ def check(folder, chapter, train):
             what is known of such a training is reported.
     """
     milestone = MILESTONES[chapter.milestone]
-    missing = [f"{name}.py" for name in milestone.files if not Path(folder, f"{name}.py").is_file()]
-    if missing:
-        return Result(chapter, [Check("runs", False, f"{Path(folder, missing[0])} is missing")])
-    outcome = runner.run(_walk, os.path.abspath(folder), chapter.milestone, seconds=60)
+    if missing := missing_file(folder, milestone.files):
+        return Result(chapter, [missing])
+    outcome = runner.run(_train_beside, os.path.abspath(folder), chapter.milestone, seconds=60)
     if outcome.stopped:
         return Result(chapter, [Check("beside ours", False, outcome.stopped)], outcome.printed)
-    checks = [_judge_walk(outcome.value, chapter.milestone)]
+    checks = [_judge_steps(outcome.value, chapter.milestone)]
     if checks[0].ok:
         run = Path(folder, "runs", chapter.name)
         trained = _recorded(run) == _digest(folder, milestone)
@@ -81,78 +81,45 @@ def check(folder, chapter, train):
 # Beside ours
 
 
-def _walk(folder, model):
+def _train_beside(folder, model):
     """In a process of its own: the losses and the parameters of STEPS steps."""
     nn = implementation.of_folder(folder)
     try:
         with np.errstate(all="ignore"):
-            return walk(nn, model)
+            return list(_steps(nn, model))
     except Exception as error:
         return diagnosis.raised(error, nn)
 
 
-def walk(nn, model):
-    """Train an Implementation for STEPS steps; return [(loss, {name: array}), ...]."""
-    learn, networks = (_gan if model == "gan" else _classifier)(nn, model)
+def _steps(nn, model):
+    """Train a small network of an Implementation; yield (losses, {name: array}) of every step."""
+    players, noise = build(nn, model), np.random.default_rng(1)
+    network = players[-1][0]  # of a GAN, generator and discriminator in one
     x, labels = probes.pixels(70), probes.digits()[1]
     epochs = (nn.batches.batches(x, labels, 32, seed=0, epoch=epoch) for epoch in count(1))
-    steps = []
     for x, labels in islice((batch for epoch in epochs for batch in epoch), STEPS):
-        loss = float(learn(x, labels))
-        parameters = {
-            f"{title} {name}".strip(): np.array(p)
-            for title, network in networks.items()
-            for name, p in network.parameters()
-        }
-        steps.append((loss, parameters))
-    return steps
+        given = [(x, labels)]
+        if model == "gan":
+            z = noise.standard_normal((2, len(x), SMALL["gan"][0]))  # (2,B,Z)
+            given = [(2 * x - 1, z[0]), (z[1],)]
+        losses = [float(learn(*its)) for (_, _, learn), its in zip(players, given, strict=True)]
+        yield losses, {name: np.array(p) for name, p in network.parameters()}
 
 
-def _classifier(nn, model):
-    layer_args = {"rng": np.random.default_rng(0), "dtype": np.float64}
-    if model == "cnn":
-        network = nn.cnn.CNN((16, 10), channels=(4, 6), **layer_args)
-    else:
-        network = nn.network.MLP((784, 32, 16, 10), **layer_args)
-    sgd = nn.optim.SGD(network, 0.05, 0.5, 1e-4)
-
-    def learn(x, labels):
-        loss, dlogits = nn.losses.softmax_cross_entropy(network.forward(x), labels)
-        network.backward(dlogits)
-        sgd.step()
-        return loss
-
-    return learn, {"": network}
-
-
-def _gan(nn, model):
-    layer_args = {"rng": np.random.default_rng(0), "dtype": np.float64}
-    networks = nn.gan.Generator(16, (32,), **layer_args), nn.gan.Discriminator((32,), **layer_args)
-    both, noise = nn.gan.GAN(*networks, 1e-3, 1e-3), np.random.default_rng(1)
-
-    def learn(x, labels):
-        loss = both.discriminator_step(2 * x - 1, noise.standard_normal((len(x), 16)))
-        return loss + both.generator_step(noise.standard_normal((len(x), 16)))
-
-    return learn, dict(zip(("generator", "discriminator"), networks, strict=True))
-
-
-def _judge_walk(steps, model):
+def _judge_steps(steps, model):
     if isinstance(steps, diagnosis.Raised):
         return Check("beside ours", False, f"{steps.place}: {steps.text}".strip(": "))
-    ours = walk(implementation.ours(), model)
+    ours = list(_steps(implementation.ours(), model))
     if len(steps) != len(ours):
         return Check("beside ours", False, f"{len(steps)} batches, not {len(ours)}")
-    for number, ((loss, parameters), (right, expected)) in enumerate(
-        zip(steps, ours, strict=True), 1
-    ):
-        off = [
-            n
-            for n in expected
-            if n not in parameters or not alike(parameters[n], expected[n], DRIFT)
+    pairs = zip(steps, ours, strict=True)
+    for number, ((losses, parameters), (right, expected)) in enumerate(pairs, start=1):
+        off = [] if np.allclose(losses, right, rtol=DRIFT, atol=0) else ["the loss"]
+        off += [
+            name
+            for name, array in expected.items()
+            if name not in parameters or not alike(parameters[name], array, DRIFT)
         ]
-        if not np.isclose(loss, right, rtol=DRIFT, atol=0):
-            off.insert(0, "the loss")
         if off:
             return Check("beside ours", False, f"in step {number} {off[0]} is no longer ours")
     return Check("beside ours", True, f"ok, {len(ours)} steps with the same losses and weights")

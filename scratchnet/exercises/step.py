@@ -123,9 +123,8 @@ class Expectation:
         theirs, right = self.step.given[name], self.tensors[name]
         if theirs.dtype.kind == "f" and theirs.shape == right.shape:
             theirs = theirs.astype(right.dtype)
-        if name.endswith("_after"):
-            return _within(name, theirs, self.exact[name], self._allowed_after(name))
-        return compare(name, theirs, right, lambda: self.allowed(name))
+        updated = name.endswith("_after")
+        return compare(name, theirs, right, lambda: self.allowed(name), updated=updated)
 
     def _allowed_after(self, name):
         """Of an update its own rounding is excused, and what its gradient may be, or is, off by."""
@@ -142,25 +141,6 @@ class Expectation:
         if name[0] != "v":
             moved = 4 * eps * np.abs(before) + (step.lr or 1.0) * moved
         return moved
-
-
-def _within(name, theirs, right, allowed):
-    """Return a Comparison by an error bound alone."""
-    comparison = compare(
-        name,
-        theirs,
-        right.astype(theirs.dtype) if theirs.dtype.kind == "f" else right,
-        lambda: allowed,
-    )
-    if np.isnan(comparison.strict):
-        return comparison
-    with np.errstate(invalid="ignore", divide="ignore"):
-        gaps = np.abs(theirs.astype(np.float64) - right)
-        ratio = np.divide(gaps, allowed, out=np.zeros_like(gaps), where=gaps > 0)
-    worst = float(ratio.max()) if np.isfinite(theirs).all() else np.inf
-    return type(comparison)(
-        name, right.shape, comparison.difference, comparison.of_max, comparison.of_norm, worst
-    )
 
 
 def expect(step):

@@ -5,6 +5,7 @@ scratchnet, and what is given agrees with what is asked for.
 """
 
 import ast
+import errno
 import re
 from pathlib import Path
 
@@ -77,10 +78,7 @@ def start(folder):
     Raises:
         FileExistsError: the folder exists already and is not empty.
     """
-    folder = Path(folder)
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise FileExistsError(17, "exists already and is not empty", str(folder))
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = new_folder(folder)
     for name in FILES:
         (folder / f"{name}.py").write_text(stub(name), encoding="utf-8")
     kernel = next(c.number for c in CHAPTERS if c.name == "kernel")
@@ -89,19 +87,23 @@ def start(folder):
     return folder
 
 
+def new_folder(folder):
+    """Make a folder and return its Path; FileExistsError if it exists and is not empty."""
+    folder = Path(folder)
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise FileExistsError(errno.EEXIST, "exists already and is not empty", str(folder))
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
 def readme(name):
     """Return the text of the README.md of a learner's folder."""
+    command = "    python -m scratchnet.exercises"
     parts = [
         f"# {name}: a neural network of my own\n",
-        "    python -m scratchnet.exercises check "
-        + name
-        + "     # the first chapter that is not done",
-        "    python -m scratchnet.exercises watch "
-        + name
-        + "     # ... again whenever a file is saved",
-        "    python -m scratchnet.exercises status "
-        + name
-        + "    # what is done, what comes next\n",
+        f"{command} check {name}     # the first chapter that is not done",
+        f"{command} watch {name}     # ... again whenever a file is saved",
+        f"{command} status {name}    # what is done, what comes next\n",
         "Each chapter: think about its question first, read the derivation in "
         "`scratchnet/nn/README.md`, then write the functions, and check.\n",
     ]

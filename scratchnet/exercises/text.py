@@ -4,6 +4,7 @@ import shutil
 import textwrap
 
 from scratchnet.exercises.chapters import CHAPTERS
+from scratchnet.exercises.hints import STEPS
 
 
 def describe(result, folder, newly_done, hints):
@@ -26,8 +27,8 @@ def describe(result, folder, newly_done, hints):
         lines.append(_wrapped(f"before you write it: {chapter.question}", "  "))
         if chapter.section:
             lines.append(f"  derived in scratchnet/nn/README.md#{chapter.section}")
-    elif hints < 4:
-        lines.append(f"  hint {hints + 1} of 4: check {folder} --hint")
+    elif hints < STEPS:
+        lines.append(f"  hint {hints + 1} of {STEPS}: check {folder} --hint")
     return "\n".join(lines)
 
 

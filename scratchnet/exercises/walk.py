@@ -54,7 +54,7 @@ def walk(nn, case):
 
 
 def build(nn, model, dtype=np.float64):
-    """Return [(network, optimiser), ...] of a small model, and for a GAN its two steps as well."""
+    """Return [(network, optimiser, its step), ...] of a small model: of a GAN there are two."""
     layer_args = {"rng": np.random.default_rng(0), "dtype": dtype}
     if model == "gan":
         noise, hidden = SMALL["gan"]

@@ -20,7 +20,7 @@ from scratchnet.exercises.chapters import CHAPTERS, by_number
 from scratchnet.exercises.implementation import FILES, PACKAGE
 from tests.conftest import ROOT
 
-KERNEL = "written: not written yet: kernel.py, line 13: NotImplementedError"
+KERNEL = "written: matmul is not written yet (kernel.py, line 13)"
 BUG = next(bug for bug in BUGS if bug.name == "The gradient lacks 1/N")
 
 
