@@ -72,7 +72,7 @@ def curves(history):
     loss_ax, *others = figure.subplots(1, 1 + validated, squeeze=False)[0]
     loss_ax.plot(epochs, train_loss, "o-", color=BLUE, label="training")
     title = "Loss" if validated else "Loss; no validation images held out"
-    loss_ax.set(title=title, xlabel="epoch", ylabel="cross-entropy (nats)", ylim=(0, None))
+    loss_ax.set(title=title, xlabel="epoch", ylabel="cross-entropy (nats)")
     if validated:
         loss_ax.plot(epochs, val_loss, "s--", color=ORANGE, label="validation")
         (ax,) = others
@@ -85,7 +85,7 @@ def curves(history):
         ax.margins(y=0.25)
         low, high = ax.get_ylim()
         ax.set(ylabel="accuracy (%)", ylim=(max(0, low), min(100, high)))
-    loss_ax.set_ylim(0, None)
+    loss_ax.set_ylim(0, None)  # last: it ends the search for limits that show all
     loss_ax.legend(frameon=False)
     tidy(loss_ax, *others)
     return figure
@@ -292,8 +292,9 @@ def gan_losses(history):
         history: one dict an epoch with `epoch`, `discriminator_loss`, `generator_loss` and
             `recognised`, that share in [0, 1], or None where there was no classifier.
     """
-    figure = Figure(figsize=(9, 3.6), layout="constrained")
-    loss_ax, share_ax = figure.subplots(1, 2)
+    scored = [row for row in history if row["recognised"] is not None]
+    figure = Figure(figsize=(9 if scored else 5, 3.6), layout="constrained")
+    loss_ax, *others = figure.subplots(1, 1 + bool(scored), squeeze=False)[0]
     epochs = [row["epoch"] for row in history]
     for name, colour, style in (("discriminator", BLUE, "o-"), ("generator", ORANGE, "s--")):
         losses = [row[f"{name}_loss"] for row in history]
@@ -301,15 +302,13 @@ def gan_losses(history):
     loss_ax.axhline(np.log(2), color="black", lw=0.8, ls=":", label="no better than chance")
     losses = (row[f"{side}_loss"] for row in history for side in ("discriminator", "generator"))
     top = max(losses, default=1)
-    loss_ax.set(title="Loss", xlabel="epoch", ylabel="cross-entropy (nats)", ylim=(0, 1.1 * top))
+    title = "Loss" if scored else "Loss; no classifier given"
+    loss_ax.set(title=title, xlabel="epoch", ylabel="cross-entropy (nats)", ylim=(0, 1.1 * top))
     loss_ax.legend(frameon=False)
-    scored = [row for row in history if row["recognised"] is not None]
-    if scored:
+    for ax in others:
         shares = [100 * row["recognised"] for row in scored]
-        share_ax.plot([row["epoch"] for row in scored], shares, "o-", color=RED, ms=4)
-    else:
-        share_ax.text(0.5, 0.5, "no classifier given", ha="center", transform=share_ax.transAxes)
-    share_ax.set(title="Generated digits classified with confidence", xlabel="epoch")
-    share_ax.set(ylabel="confident (%)", ylim=(-2, 102), xlim=loss_ax.get_xlim())
-    tidy(loss_ax, share_ax)
+        ax.plot([row["epoch"] for row in scored], shares, "o-", color=RED, ms=4)
+        ax.set(title="Generated digits classified with confidence", xlabel="epoch")
+        ax.set(ylabel="confident (%)", ylim=(-2, 102), xlim=loss_ax.get_xlim())
+    tidy(loss_ax, *others)
     return figure

@@ -1,6 +1,6 @@
 """Tests that are scored: they have to pass on what is right, and to fail on every mistake.
 
-    test_*.py ──> the right network in three guises        all must pass
+    test_*.py ──> three right implementations              all must pass
               ──> the network with a mistake, 78 times     the share that fails is the score
 
 Mutation testing (DeMillo, Lipton, Sayward, "Hints on Test Data Selection", 1978), with mistakes
@@ -21,6 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
+from scratchnet.cli.options import cores
 from scratchnet.errors import UsageError
 from scratchnet.exercises import fixtures, implementation, runner
 from scratchnet.exercises.hunt import HUNTED
@@ -43,14 +44,14 @@ class Score:
     """How good some tests are."""
 
     folder: str
-    right: list  # of {"guise": ..., "ok": ..., "message": ...}
+    right: list  # of {"implementation": ..., "ok": ..., "message": ...}
     caught: list = field(default_factory=list)  # names of mistakes
     missed: list = field(default_factory=list)
 
     @property
     def valid(self):
         """Whether the tests pass on all that is right: if not, what they catch says nothing."""
-        return all(guise["ok"] for guise in self.right)
+        return all(one["ok"] for one in self.right)
 
     @property
     def share(self):
@@ -58,8 +59,8 @@ class Score:
 
     def __str__(self):
         lines = [
-            f"{guise['guise']:20} {'pass' if guise['ok'] else 'FAIL: ' + guise['message']}"
-            for guise in self.right
+            f"{one['implementation']:20} {'pass' if one['ok'] else 'FAIL: ' + one['message']}"
+            for one in self.right
         ]
         if not self.valid:
             lines.append("Tests that fail on a right network have no score.")
@@ -120,23 +121,23 @@ def score(folder, files=None, bugs=HUNTED):
         })  # fmt: skip
         cache = jit.cache_folder()
 
-        def run(world, seconds=SECONDS):
-            given = str(folder), files, world, str(archive), str(cache)
+        def run(subject, seconds=SECONDS):
+            given = str(folder), files, subject, str(archive), str(cache)
             outcome = runner.run(
                 run_tests, *given, seconds=seconds, writable=(str(cache),), preload=PRELOAD
             )
             return _complaint(outcome)
 
         right, seconds = [], []
-        for guise in GUISES:
+        for title in RIGHT:
             begin = time.monotonic()
-            complaint = run(guise)
-            right.append({"guise": guise, "ok": not complaint, "message": complaint})
+            complaint = run(title)
+            right.append({"implementation": title, "ok": not complaint, "message": complaint})
             seconds.append(time.monotonic() - begin)
         limit = 10 + PATIENCE * seconds[0]
         found = Score(str(folder), right)
         if found.valid:
-            with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+            with ThreadPoolExecutor(cores()) as pool:
                 complaints = pool.map(partial(run, seconds=limit), bugs)
                 for bug, complaint in zip(bugs, complaints, strict=True):
                     (found.caught if complaint else found.missed).append(bug.name)
@@ -170,21 +171,21 @@ class _Failures(list):
             self.append(f"{report.nodeid}: {line}")
 
 
-def run_tests(folder, files, world, archive, cache):
-    """Run tests in a world, a guise of the right network or a Bug; return (exit code, failures)."""
+def run_tests(folder, files, subject, archive, cache):
+    """Run tests on the right implementation of a name, or on a Bug; return (code, failures)."""
     import pytest
 
     sys.dont_write_bytecode = True
     os.environ.pop("PYTEST_ADDOPTS", None)
     os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
     fixtures._archive = archive
-    if isinstance(world, str):
+    if isinstance(subject, str):
         from scratchnet.kernels import jit
 
         jit.cache_folder = lambda: Path(cache)
-        nn = GUISES[world]()
+        nn = RIGHT[subject]()
     else:
-        nn = implementation.with_bugs(world)
+        nn = implementation.with_bugs(subject)
     sys.modules.update({name: getattr(nn, name) for name in implementation.FILES})
     failures = _Failures()
     options = ["-q", "-x", "-c", os.devnull, "--rootdir", folder, "-p", "no:cacheprovider"]
@@ -228,7 +229,7 @@ def _fused():
     return implementation.ours()
 
 
-GUISES = {
+RIGHT = {
     "our layers": implementation.ours,
     "compiled operations": _compiled,
     "fused engine": _fused,

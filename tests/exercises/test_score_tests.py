@@ -47,14 +47,14 @@ def test_tests_are_scored_by_the_mistakes_they_catch(tmp_path):
     (tmp_path / "test_mine.py").write_text(OF_A_LEARNER)
     bugs = [bug for bug in HUNTED if bug.name in (MEAN, LAST)]
     found = score_tests.score(tmp_path, bugs=bugs)
-    assert [guise["message"] for guise in found.right] == ["", "", ""]
+    assert [one["message"] for one in found.right] == ["", "", ""]
     assert (found.caught, found.missed) == ([MEAN], [LAST])
 
 
 def test_tests_that_fail_on_a_right_network_have_no_score(tmp_path):
     (tmp_path / "test_mine.py").write_text(EXACT)
     found = score_tests.score(tmp_path)
-    assert [guise["ok"] for guise in found.right] == [True, False, True]
+    assert [one["ok"] for one in found.right] == [True, False, True]
     assert "test_every_kernel_adds_in_the_order_of_numpy" in str(found)
     assert not found.caught + found.missed
 
